@@ -1,0 +1,2 @@
+//! Load tester for MQTT brokers.
+fn main() {}

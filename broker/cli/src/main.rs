@@ -1,0 +1,2 @@
+//! The `mooring` command.
+fn main() {}

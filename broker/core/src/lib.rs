@@ -1,0 +1,1 @@
+//! The deterministic MQTT engine: sessions, routing, retained messages, wills.

@@ -1,0 +1,1 @@
+//! The engine's durable log and its checkpoints.

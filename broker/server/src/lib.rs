@@ -1,0 +1,1 @@
+//! The tokio driver of the engine: listeners, TLS, WebSocket, shards, timers.

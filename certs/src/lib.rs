@@ -1,0 +1,1 @@
+//! The certificate authority: issue, renew, revoke.

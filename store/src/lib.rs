@@ -1,0 +1,1 @@
+//! Everything in the SQL database, for Postgres and SQLite.
