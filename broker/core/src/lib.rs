@@ -1,1 +1,25 @@
-//! The deterministic MQTT engine: sessions, routing, retained messages, wills.
+//! The MQTT engine: sessions, routing, retained messages, wills.
+//!
+//! One [`Engine`] is one shard. It is pure: no sockets, no clock, no threads, no randomness. Time is an argument; what comes in goes through
+//! `handle_*`, what goes out is drained with `poll_*` and [`Engine::drain_output`]. The same input gives the same output, so that a simulation can
+//! replay any run from its seed.
+
+pub mod access;
+pub mod engine;
+pub mod limits;
+pub mod message;
+pub mod notice;
+pub mod record;
+pub mod session_key;
+pub mod shard;
+
+pub use access::{Access, Authenticate, Authenticating, ConnectAttempt, Identity, Principal, Refusal, Verdict};
+pub use engine::{
+    ConnectionId, Counters, DisconnectCause, Drained, Engine, EngineConfig, Flow, Now, ServicePublish, SessionInfo, SessionSelector,
+};
+pub use limits::Limits;
+pub use message::{Message, MessageId};
+pub use notice::{Notice, NoticeKind};
+pub use record::{Delivery, LogSequence, Record};
+pub use session_key::{ClientId, SessionId, SessionKey};
+pub use shard::{ShardId, ShardMessage, home_shard};

@@ -1,0 +1,98 @@
+//! Who a client is, and what it may do. `auth-plugin` implements [`Access`]; the engine asks it and caches the answer.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use mooring_protocol::{Connect, ReasonCode, TopicFilter, TopicName, TopicNameBuf};
+
+/// A verified name: a SPIFFE id for a certificate, `user:<name>` for a password, `anonymous` where a listener allows it.
+///
+/// Cheap to clone. Two clients with the same identity are the same somebody; sessions are keyed by identity and client id together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Identity(Arc<str>);
+
+impl Identity {
+    /// Takes a name that the authenticator has verified.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self(Arc::from(name))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What authentication established about one connection.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The verified name.
+    pub identity: Identity,
+    /// The certificate's serial number in lower-case hex, where there is one: revocation finds the connection by it.
+    pub certificate_serial: Option<Arc<str>>,
+    /// The topic that says, retained, whether this identity is online. `None` for clients whose presence nobody follows.
+    pub presence_topic: Option<TopicNameBuf>,
+    /// Where it connects from, for the timeline: an address and port, or a path.
+    pub address: Arc<str>,
+    /// The name of the listener that accepted it.
+    pub listener: Arc<str>,
+}
+
+/// The answer to "may it?", and why.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Whether it may.
+    pub allow: bool,
+    /// What a refusal says on the wire (0x87 unless the rule names another); `Success` when allowed.
+    pub reason: ReasonCode,
+    /// The rule that decided, for the log and the timeline.
+    pub rule: Arc<str>,
+}
+
+/// Decides, from memory and without waiting, what a principal may publish and subscribe to. Deny is the default of every implementation.
+pub trait Access: Send + Sync {
+    /// May `who` publish to `topic`? Also asked for wills, at CONNECT and when they fire.
+    fn publish(&self, who: &Principal, topic: TopicName<'_>) -> Verdict;
+
+    /// May `who` subscribe to `filter`? Only when its rights contain the whole filter. For a shared subscription, `filter` is the part behind the group.
+    fn subscribe(&self, who: &Principal, filter: TopicFilter<'_>) -> Verdict;
+
+    /// Changes whenever any verdict may have changed; the engine drops what it cached under another generation.
+    fn generation(&self) -> u64;
+}
+
+/// One CONNECT that asks to be let in, with what the transport knows.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectAttempt<'a> {
+    /// The packet.
+    pub connect: &'a Connect<'a>,
+    /// The leaf of the client's certificate chain, DER, when the TLS layer has verified one.
+    pub peer_certificate: Option<&'a [u8]>,
+    /// Where it comes from.
+    pub address: &'a str,
+    /// The name of the listener.
+    pub listener: &'a str,
+    /// Whether the listener lets clients in that name nobody.
+    pub allow_anonymous: bool,
+}
+
+/// Why a CONNECT was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason code of the CONNACK.
+    pub reason: ReasonCode,
+    /// Why, for the log and the timeline; never sent to the client.
+    pub why: Arc<str>,
+}
+
+/// The answer to a CONNECT, when it is there.
+pub type Authenticating<'a> = Pin<Box<dyn Future<Output = Result<Principal, Refusal>> + Send + 'a>>;
+
+/// Establishes who a client is. May wait (a password hash, a webhook): the driver asks before it hands the connection to its shard.
+pub trait Authenticate: Send + Sync {
+    /// Decides on one CONNECT.
+    fn authenticate<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Authenticating<'a>;
+}

@@ -1,0 +1,70 @@
+//! An application message on its way through the broker, shared by all that it is for.
+
+use std::sync::Arc;
+
+use mooring_protocol::{QoS, TopicNameBuf};
+
+use crate::access::Identity;
+use crate::session_key::ClientId;
+
+/// A number for a message, unique on the node and never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(pub u64);
+
+/// An application message: topic, payload and the properties that travel with it. Written once, shared by reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The topic that it was published to.
+    pub topic: TopicNameBuf,
+    /// The payload, as it came.
+    pub payload: Box<[u8]>,
+    /// The QoS that the publisher chose.
+    pub qos: QoS,
+    /// Whether the publisher set RETAIN.
+    pub retain: bool,
+    /// When the broker accepted it: milliseconds since the Unix epoch.
+    pub accepted_at_unix_ms: u64,
+    /// When it expires: milliseconds since the Unix epoch.
+    pub expires_at_unix_ms: Option<u64>,
+    /// Who published it; the broker itself for presence and the API.
+    pub publisher: Identity,
+    /// The publisher's client id.
+    pub publisher_client_id: ClientId,
+    /// The properties of MQTT 5.0 that are passed on; `None` when there are none.
+    pub properties: Option<Box<MessageProperties>>,
+}
+
+/// The properties of a PUBLISH that the broker passes on unchanged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageProperties {
+    /// Payload format indicator: true for UTF-8.
+    pub payload_is_utf8: Option<bool>,
+    /// Content type.
+    pub content_type: Option<Box<str>>,
+    /// Response topic.
+    pub response_topic: Option<TopicNameBuf>,
+    /// Correlation data.
+    pub correlation_data: Option<Box<[u8]>>,
+    /// User properties, in the order in which they came.
+    pub user_properties: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Message {
+    /// Bytes that this message counts against queue limits.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let properties = self.properties.as_ref().map_or(0, |p| {
+            p.user_properties.iter().map(|(name, value)| name.len() + value.len() + 16).sum::<usize>()
+                + p.content_type.as_ref().map_or(0, |text| text.len())
+                + p.correlation_data.as_ref().map_or(0, |data| data.len())
+                + p.response_topic.as_ref().map_or(0, |topic| topic.as_str().len())
+        });
+        self.topic.as_str().len() + self.payload.len() + properties + MESSAGE_OVERHEAD_BYTES
+    }
+}
+
+/// What a message costs besides its topic, payload and properties: the struct, its counters and the allocator's share.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 160;
+
+/// A message as one shard hands it on: shared, never changed.
+pub type SharedMessage = Arc<Message>;

@@ -1,0 +1,76 @@
+//! What shards say to each other, and which shard a client belongs to.
+
+use mooring_protocol::{TopicFilterBuf, TopicNameBuf};
+
+use crate::message::{MessageId, SharedMessage};
+use crate::record::RetainedStamp;
+use crate::session_key::SessionKey;
+
+/// One shard of the node, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u16);
+
+/// From one shard to another. Delivered in order, exactly once; the driver may batch.
+#[derive(Clone, Debug)]
+pub enum ShardMessage {
+    /// A filter gained its first or lost its last subscriber on the sending shard: forward it what matches, or no longer.
+    Interest {
+        /// The filter; of a shared subscription, the part behind the group.
+        filter: TopicFilterBuf,
+        /// Whether the sender now has a subscriber.
+        add: bool,
+        /// Whether one of them has a session that outlives its connection, so that the publisher's acknowledgement waits for [`ShardMessage::Stored`].
+        durable: bool,
+        /// Answered with [`ShardMessage::InterestKnown`]: SUBACK waits for it, so that what is published after it is seen.
+        token: u64,
+    },
+    /// The sender has taken note of the interest with this token.
+    InterestKnown {
+        /// The token of the [`ShardMessage::Interest`].
+        token: u64,
+    },
+    /// A message that matches an interest of the receiver, or that is retained (every shard keeps every retained message).
+    Publish {
+        /// The message.
+        message: SharedMessage,
+        /// Its number, set when the sender wrote it to the log before it sent this.
+        id: Option<MessageId>,
+        /// Set when it becomes or removes the retained message of its topic.
+        retained: Option<RetainedStamp>,
+        /// Set when the sender waits for [`ShardMessage::Stored`].
+        token: Option<u64>,
+        /// The session that published it, for no-local.
+        publisher: Option<SessionKey>,
+    },
+    /// What the `Publish` with this token is queued for is on disk.
+    Stored {
+        /// The token of the [`ShardMessage::Publish`].
+        token: u64,
+    },
+    /// A client with this presence topic connected or disconnected; sent to the home shard of the topic, which counts and announces.
+    Presence {
+        /// The presence topic.
+        topic: TopicNameBuf,
+        /// Connected or disconnected.
+        up: bool,
+        /// The client, for the announcement.
+        session: SessionKey,
+        /// Why it went, for the announcement.
+        reason: Option<&'static str>,
+    },
+}
+
+/// The shard that a client's session lives in. The same for the same name and count of shards, on every run and machine.
+#[must_use]
+pub fn home_shard(key: &SessionKey, shards: u16) -> ShardId {
+    let mut hash = FNV_OFFSET_BASIS;
+    for part in [key.identity.as_str().as_bytes(), &[0], key.client_id.as_str().as_bytes()] {
+        hash = part.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME));
+    }
+    // The high bits of FNV are the well-mixed ones.
+    let slot = (hash >> 32) % u64::from(shards.max(1));
+    ShardId(u16::try_from(slot).unwrap_or_default())
+}
+
+const FNV_OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
