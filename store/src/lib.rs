@@ -1,1 +1,39 @@
+#![allow(clippy::todo, unused_variables)]
 //! Everything in the SQL database, for Postgres and SQLite.
+//!
+//! [`Store`] is the one way in: each function is named for what the domain asks, and holds the SQL for both databases. Times are microseconds in
+//! the database, so a time that is read back has lost its nanoseconds. `now` is an argument wherever a function needs it.
+
+mod audit;
+mod certificates;
+mod claims;
+mod commands;
+mod devices;
+mod enrolment;
+mod error;
+mod events;
+mod grants;
+mod ingest;
+mod merge_patch;
+mod page;
+mod shadows;
+mod store;
+mod tokens;
+mod users;
+
+pub use audit::{AuditRow, AuditVerdict};
+pub use certificates::{Certificate, CertificateHolder, NewCertificate, RevocationReason, RevokedSerial};
+pub use claims::{ClaimError, Ownership};
+pub use commands::{Command, CommandResult, NewCommand};
+pub use devices::{Device, NewDevice, Presence};
+pub use enrolment::EnrolError;
+pub use error::{Result, StoreError};
+pub use events::{DeadLetter, DuplicateEvent, EventFilter, EventKind, EventRow};
+pub use grants::{Grant, GrantRole, NewGrant};
+pub use ingest::{IngestBatch, Ingested, NewEvent, PresenceChange};
+pub use merge_patch::merge_patch;
+pub use page::{Cursor, Page, PageRequest};
+pub use shadows::{Desired, Shadow};
+pub use store::{Store, StoreOptions};
+pub use tokens::{NewToken, Token};
+pub use users::{NewUser, User};

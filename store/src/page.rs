@@ -1,0 +1,57 @@
+//! Paging by key: a page ends with a cursor, and the next page starts behind it, whatever was inserted or deleted meanwhile.
+
+/// Where a page ended. Opaque: a cursor is only good for the query that gave it, and a wrong one is [`crate::StoreError::Invalid`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cursor(String);
+
+impl Cursor {
+    /// The text for a URL's query: letters, digits, `-`, `.` and `_` only.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Cursor {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// Which page is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageRequest {
+    /// The cursor of the page before; `None` for the first page.
+    pub after: Option<Cursor>,
+    /// The most items on the page; 1 to [`PageRequest::LIMIT_MAX`], anything else is taken as the nearest of them.
+    pub limit: u32,
+}
+
+impl PageRequest {
+    /// The most items that a page may have.
+    pub const LIMIT_MAX: u32 = 1000;
+
+    /// The first page, of at most `limit` items.
+    pub fn first(limit: u32) -> Self {
+        Self { after: None, limit }
+    }
+
+    /// The page behind `cursor`, of at most `limit` items.
+    pub fn after(cursor: Cursor, limit: u32) -> Self {
+        Self { after: Some(cursor), limit }
+    }
+}
+
+impl Default for PageRequest {
+    fn default() -> Self {
+        Self::first(100)
+    }
+}
+
+/// Some items, and where to go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The items, in the order of the query.
+    pub items: Vec<T>,
+    /// The cursor for the next page; `None` when this is the last.
+    pub next: Option<Cursor>,
+}
