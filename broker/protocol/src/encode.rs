@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::limits::REMAINING_LENGTH_MAX;
+use crate::sink::{Counter, Sink, var_int_len};
 use crate::{Packet, Version};
 
 /// Why a packet can't be written: always a mistake of the caller.
@@ -19,6 +21,8 @@ pub enum EncodeError {
     PacketIdMismatch,
     /// SUBSCRIBE, UNSUBSCRIBE, or their answers in 5.0, without an entry.
     EmptyList,
+    /// A CONNECT of 3.x with a password and no user name.
+    PasswordWithoutUsername,
     /// A PUBLISH without topic and alias.
     NoTopic,
 }
@@ -31,6 +35,7 @@ impl fmt::Display for EncodeError {
             Self::NotInVersion => f.write_str("the version has no such packet"),
             Self::PacketIdMismatch => f.write_str("a PUBLISH has a packet identifier exactly when its QoS is above 0"),
             Self::EmptyList => f.write_str("the packet needs at least one entry"),
+            Self::PasswordWithoutUsername => f.write_str("before 5.0 a password needs a user name"),
             Self::NoTopic => f.write_str("a PUBLISH has a topic or a topic alias"),
         }
     }
@@ -38,15 +43,53 @@ impl fmt::Display for EncodeError {
 
 impl core::error::Error for EncodeError {}
 
-/// Appends the packet to `out`, which stays as it was when there is an error. A CONNECT is written in its own version, whatever `version` says. Before
-/// 5.0, properties are left out and reason codes are mapped to return codes.
+/// Appends the packet to `out`, which stays as it was when there is an error. A CONNECT is written in its own version, whatever `version`
+/// says. Before 5.0, properties are left out and reason codes are mapped to return codes.
 pub fn encode(packet: &Packet<'_>, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let _ = (packet, version, out);
-    unimplemented!()
+    let body_len = body_len(packet, version)?;
+    out.reserve(1 + var_int_len(body_len) + body_len);
+    Sink::u8(out, first_byte(packet));
+    out.var_int(body_len);
+    write_body(packet, version, out)
 }
 
 /// The number of bytes that [`encode`] would append.
 pub fn encoded_len(packet: &Packet<'_>, version: Version) -> Result<usize, EncodeError> {
-    let _ = (packet, version);
-    unimplemented!()
+    let body_len = body_len(packet, version)?;
+    Ok(1 + var_int_len(body_len) + body_len)
+}
+
+/// The remaining length. Finds each error that writing could have.
+fn body_len(packet: &Packet<'_>, version: Version) -> Result<usize, EncodeError> {
+    let mut counter = Counter::default();
+    write_body(packet, version, &mut counter)?;
+    if counter.0 > REMAINING_LENGTH_MAX { Err(EncodeError::PacketTooLarge) } else { Ok(counter.0) }
+}
+
+fn first_byte(packet: &Packet<'_>) -> u8 {
+    let packet_type = packet.packet_type();
+    let flags = match packet {
+        Packet::Publish(publish) => publish.header_flags(),
+        _ => packet_type.prescribed_flags(),
+    };
+    (packet_type as u8) << 4 | flags
+}
+
+fn write_body(packet: &Packet<'_>, version: Version, sink: &mut impl Sink) -> Result<(), EncodeError> {
+    match packet {
+        Packet::Connect(connect) => connect.write(sink),
+        Packet::ConnAck(connack) => connack.write(version, sink),
+        Packet::Publish(publish) => publish.write(version, sink),
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            ack.write(version, sink)
+        }
+        Packet::Subscribe(subscribe) => subscribe.write(version, sink),
+        Packet::SubAck(suback) => suback.write(version, sink),
+        Packet::Unsubscribe(unsubscribe) => unsubscribe.write(version, sink),
+        Packet::UnsubAck(unsuback) => unsuback.write(version, sink),
+        Packet::PingReq | Packet::PingResp => Ok(()),
+        Packet::Disconnect(disconnect) => disconnect.write(version, sink),
+        Packet::Auth(auth) if version.is_v5() => auth.write(sink),
+        Packet::Auth(_) => Err(EncodeError::NotInVersion),
+    }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use crate::{ReasonCode, TopicError, Version};
 
-/// A packet that is refused. The connection that it came from must be closed [MQTT-4.8.0-1].
+/// A packet that is refused. The connection that it came from must be closed [MQTT-4.13.1-1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeError {
     pub(crate) kind: DecodeErrorKind,
@@ -24,14 +24,6 @@ pub enum Fault {
     LimitExceeded,
 }
 
-/// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DecodeErrorKind {
-    /// A topic name or filter is not allowed.
-    TopicName(TopicError),
-}
-
 impl DecodeError {
     /// What is wrong.
     #[must_use]
@@ -45,7 +37,7 @@ impl DecodeError {
         self.field
     }
 
-    /// How many bytes of the packet come before it.
+    /// How many bytes of the packet come before the place where it was found: the start or the end of the field.
     #[must_use]
     pub const fn offset(&self) -> usize {
         self.offset
@@ -60,26 +52,190 @@ impl DecodeError {
     /// Who has to change something.
     #[must_use]
     pub const fn fault(&self) -> Fault {
-        Fault::PeerMisbehaved
+        self.kind.rule().fault
     }
 
-    /// What to say in a CONNACK, DISCONNECT or acknowledgement of 5.0.
+    /// What to say in a CONNACK, DISCONNECT or acknowledgement of 5.0; [`crate::ConnectReturnCode`] translates it for 3.x.
     #[must_use]
     pub const fn reason(&self) -> ReasonCode {
-        ReasonCode::MalformedPacket
+        self.kind.rule().reason
     }
 
-    /// The normative statement that decides, such as `MQTT-3.1.2-1`, in the numbering of the packet's version (3.1.1 for 3.1, which has none).
+    /// The normative statement that decides, such as `MQTT-3.1.2-1`, in the numbering of the packet's version (3.1.1 for 3.1, which has none; 5.0
+    /// when the version is not known). `None` where a rule has no number, or the limit is ours.
     #[must_use]
     pub const fn statement(&self) -> Option<&'static str> {
-        None
+        let rule = self.kind.rule();
+        match self.version {
+            None | Some(Version::V5) => rule.statement_v5,
+            Some(Version::V3_1 | Version::V3_1_1) => rule.statement_v3,
+        }
     }
 }
 
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at byte {}", self.field, self.offset)
+        write!(f, "{} at byte {}: {}", self.field, self.offset, self.kind.rule().text)?;
+        match self.statement() {
+            Some(statement) => write!(f, " [{statement}]"),
+            None => Ok(()),
+        }
     }
 }
 
 impl core::error::Error for DecodeError {}
+
+/// What the table says about one kind of error.
+struct Rule {
+    text: &'static str,
+    reason: ReasonCode,
+    fault: Fault,
+    statement_v5: Option<&'static str>,
+    statement_v3: Option<&'static str>,
+}
+
+/// Defines [`DecodeErrorKind`] and the table behind it: name, rule as a sentence, reason code, fault, statements of 5.0 and of 3.1.1.
+macro_rules! rules {
+    ($($name:ident $text:literal $reason:ident $fault:ident $v5:expr, $v3:expr;)*) => {
+        /// What is wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum DecodeErrorKind {
+            $(
+                #[doc = concat!("The rule: ", $text, ".")]
+                $name,
+            )*
+            /// A topic name is not one, or is beyond the limits.
+            TopicName(TopicError),
+            /// A topic filter is not one, or is beyond the limits.
+            TopicFilter(TopicError),
+        }
+
+        impl DecodeErrorKind {
+            const fn rule(self) -> Rule {
+                match self {
+                    $(Self::$name => Rule {
+                        text: $text,
+                        reason: ReasonCode::$reason,
+                        fault: Fault::$fault,
+                        statement_v5: $v5,
+                        statement_v3: $v3,
+                    },)*
+                    Self::TopicName(error) => topic_rule(error, ReasonCode::TopicNameInvalid),
+                    Self::TopicFilter(error) => topic_rule(error, ReasonCode::TopicFilterInvalid),
+                }
+            }
+        }
+    };
+}
+
+rules! {
+    // The fixed header.
+    ReservedType "the packet type is not reserved"
+        MalformedPacket PeerMisbehaved None, None;
+    ReservedFlags "the flags of the fixed header have the values that the packet type prescribes"
+        MalformedPacket PeerMisbehaved Some("MQTT-2.1.3-1"), Some("MQTT-2.2.2-2");
+    PublishQoS "the QoS of PUBLISH is not 3"
+        MalformedPacket PeerMisbehaved Some("MQTT-3.3.1-4"), Some("MQTT-3.3.1-4");
+    DupWithQoS0 "DUP is 0 in a QoS 0 message"
+        MalformedPacket PeerMisbehaved Some("MQTT-3.3.1-2"), Some("MQTT-3.3.1-2");
+    VariableByteIntegerTooLong "a variable byte integer has at most four bytes"
+        MalformedPacket PeerMisbehaved None, None;
+    VariableByteIntegerNotMinimal "a variable byte integer has as few bytes as possible"
+        MalformedPacket PeerMisbehaved Some("MQTT-1.5.5-1"), None;
+    PacketTooLarge "the packet is within the size limit"
+        PacketTooLarge LimitExceeded None, None;
+
+    // Fields of all packets.
+    Truncated "the field lies within the packet"
+        MalformedPacket PeerMisbehaved None, None;
+    TrailingBytes "nothing follows the last field"
+        MalformedPacket PeerMisbehaved None, None;
+    Utf8 "a string is well-formed UTF-8, without surrogates"
+        MalformedPacket PeerMisbehaved Some("MQTT-1.5.4-1"), Some("MQTT-1.5.3-1");
+    Utf8Nul "a string does not contain U+0000"
+        MalformedPacket PeerMisbehaved Some("MQTT-1.5.4-2"), Some("MQTT-1.5.3-2");
+    Utf8Control "a string contains no control characters and no non-characters"
+        MalformedPacket LimitExceeded None, None;
+    PacketIdZero "a packet identifier is not 0"
+        ProtocolError PeerMisbehaved Some("MQTT-2.2.1-3"), Some("MQTT-2.3.1-1");
+    ReasonCodeUnknown "the standard defines the reason or return code"
+        MalformedPacket PeerMisbehaved None, None;
+    ReasonCodeMisplaced "the packet type may carry the reason code"
+        ProtocolError PeerMisbehaved None, Some("MQTT-3.9.3-2");
+
+    // Properties.
+    PropertyUnknown "the standard defines the property"
+        MalformedPacket PeerMisbehaved None, None;
+    PropertyMisplaced "the packet type may carry the property"
+        MalformedPacket PeerMisbehaved None, None;
+    PropertyDuplicate "the property stands there once"
+        ProtocolError PeerMisbehaved None, None;
+    PropertyValue "the property has a value that the standard allows"
+        ProtocolError PeerMisbehaved None, None;
+    TopicAliasZero "a topic alias is not 0"
+        TopicAliasInvalid PeerMisbehaved Some("MQTT-3.3.2-8"), None;
+    AuthenticationDataWithoutMethod "authentication data comes with a method"
+        ProtocolError PeerMisbehaved None, None;
+    TooManyProperties "the properties are within the limit on their number"
+        QuotaExceeded LimitExceeded None, None;
+    TooManyUserProperties "the user properties are within the limit on their number"
+        QuotaExceeded LimitExceeded None, None;
+
+    // CONNECT and CONNACK.
+    ProtocolName "the protocol name is MQTT or MQIsdp"
+        UnsupportedProtocolVersion PeerIncompatible Some("MQTT-3.1.2-1"), Some("MQTT-3.1.2-1");
+    ProtocolLevel "the protocol level is 3 for MQIsdp, 4 or 5 for MQTT"
+        UnsupportedProtocolVersion PeerIncompatible Some("MQTT-3.1.2-2"), Some("MQTT-3.1.2-2");
+    ConnectReservedFlag "the reserved connect flag is 0"
+        MalformedPacket PeerMisbehaved Some("MQTT-3.1.2-3"), Some("MQTT-3.1.2-3");
+    WillQoS "the QoS of a will is not 3"
+        MalformedPacket PeerMisbehaved Some("MQTT-3.1.2-12"), Some("MQTT-3.1.2-14");
+    WillQoSWithoutWill "the QoS of a will is 0 without a will"
+        MalformedPacket PeerMisbehaved Some("MQTT-3.1.2-11"), Some("MQTT-3.1.2-13");
+    WillRetainWithoutWill "the retain flag of a will is 0 without a will"
+        MalformedPacket PeerMisbehaved Some("MQTT-3.1.2-13"), Some("MQTT-3.1.2-15");
+    PasswordWithoutUsername "a password comes with a user name"
+        MalformedPacket PeerMisbehaved None, Some("MQTT-3.1.2-22");
+    ConnAckReservedFlags "the reserved acknowledge flags are 0"
+        MalformedPacket PeerMisbehaved Some("MQTT-3.2.2-1"), None;
+    SessionPresentWithError "session present is 0 with an error"
+        ProtocolError PeerMisbehaved Some("MQTT-3.2.2-6"), Some("MQTT-3.2.2-4");
+
+    // PUBLISH.
+    NoTopic "a message without a topic has a topic alias"
+        ProtocolError PeerMisbehaved Some("MQTT-4.7.3-1"), Some("MQTT-4.7.3-1");
+
+    // SUBSCRIBE and UNSUBSCRIBE and their answers.
+    SubscribeEmpty "a SUBSCRIBE has at least one filter"
+        ProtocolError PeerMisbehaved Some("MQTT-3.8.3-2"), Some("MQTT-3.8.3-3");
+    UnsubscribeEmpty "an UNSUBSCRIBE has at least one filter"
+        ProtocolError PeerMisbehaved Some("MQTT-3.10.3-2"), Some("MQTT-3.10.3-2");
+    AcknowledgementEmpty "the acknowledgement has a reason code for each filter"
+        ProtocolError PeerMisbehaved Some("MQTT-3.8.4-6"), Some("MQTT-3.8.4-5");
+    TooManyFilters "the filters are within the limit on their number"
+        QuotaExceeded LimitExceeded None, None;
+    SubscriptionReservedBits "the reserved bits of the subscription options are 0"
+        MalformedPacket PeerMisbehaved Some("MQTT-3.8.3-5"), Some("MQTT-3.8.3-4");
+    SubscriptionQoS "the QoS of a subscription is not 3"
+        ProtocolError PeerMisbehaved None, Some("MQTT-3.8.3-4");
+    RetainHandling "retain handling is not 3"
+        ProtocolError PeerMisbehaved None, None;
+    NoLocalOnShared "a shared subscription does not say no local"
+        ProtocolError PeerMisbehaved Some("MQTT-3.8.3-4"), None;
+}
+
+/// A topic that is one, but beyond our limits, is not the peer's fault.
+const fn topic_rule(error: TopicError, reason: ReasonCode) -> Rule {
+    let (fault, statement_v5, statement_v3) = match error {
+        TopicError::Empty => (Fault::PeerMisbehaved, Some("MQTT-4.7.3-1"), Some("MQTT-4.7.3-1")),
+        TopicError::Nul => (Fault::PeerMisbehaved, Some("MQTT-4.7.3-2"), Some("MQTT-4.7.3-2")),
+        TopicError::Wildcard => (Fault::PeerMisbehaved, Some("MQTT-4.7.0-1"), Some("MQTT-4.7.1-1")),
+        TopicError::MultiLevelWildcard => (Fault::PeerMisbehaved, Some("MQTT-4.7.1-1"), Some("MQTT-4.7.1-2")),
+        TopicError::SingleLevelWildcard => (Fault::PeerMisbehaved, Some("MQTT-4.7.1-2"), Some("MQTT-4.7.1-3")),
+        TopicError::ShareName => (Fault::PeerMisbehaved, Some("MQTT-4.8.2-1"), None),
+        TopicError::ShareFilter => (Fault::PeerMisbehaved, Some("MQTT-4.8.2-2"), None),
+        TopicError::TooLong | TopicError::TooManyLevels => (Fault::LimitExceeded, None, None),
+    };
+    Rule { text: error.text(), reason, fault, statement_v5, statement_v3 }
+}

@@ -29,9 +29,11 @@ mod packet;
 mod property;
 mod publish_frame;
 mod reason;
+mod sink;
 
 mod topic;
 mod types;
+mod wire;
 
 pub use encode::{EncodeError, encode, encoded_len};
 pub use error::{DecodeError, DecodeErrorKind, Fault};

@@ -2,7 +2,16 @@
 
 use alloc::vec::Vec;
 
-use crate::{DecodeError, EncodeError, PacketId, PublishProperties, QoS, SubscriptionId, Version};
+use crate::limits::REMAINING_LENGTH_MAX;
+use crate::packet::{check_head, header_flags};
+use crate::property::id::{MESSAGE_EXPIRY, SUBSCRIPTION_ID, TOPIC_ALIAS};
+use crate::property::{entries_len, read_entries, write_entries};
+use crate::sink::{Sink, var_int_len};
+use crate::wire::Reader;
+use crate::{
+    DecodeError, DecodeLimits, EncodeError, PacketId, PacketType, PublishProperties, QoS, SubscriptionId,
+    SubscriptionIds, Version,
+};
 
 /// Encoded properties that a server passes on as they are: payload format indicator, content type, response topic, correlation data, user
 /// properties. Without their length.
@@ -12,8 +21,15 @@ pub struct ForwardedProperties<'a>(&'a [u8]);
 impl<'a> ForwardedProperties<'a> {
     /// Appends the encoded form to `out`, to be kept with the message. Nothing for a message without such properties.
     pub fn encode(properties: &PublishProperties<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let _ = (properties, out);
-        unimplemented!()
+        let forwarded = PublishProperties {
+            message_expiry_s: None,
+            topic_alias: None,
+            subscription_ids: SubscriptionIds::default(),
+            ..properties.clone()
+        };
+        // Counting first finds an error before `out` is touched.
+        out.reserve(entries_len(&forwarded)?);
+        write_entries(&forwarded, out)
     }
 
     /// Bytes that [`ForwardedProperties::encode`] has written. They are trusted: whoever keeps them on disk keeps a checksum.
@@ -30,7 +46,7 @@ impl<'a> ForwardedProperties<'a> {
 
     /// Reads the properties.
     pub fn decode(self) -> Result<PublishProperties<'a>, DecodeError> {
-        unimplemented!()
+        read_entries(Reader::new(self.0, self.0.len(), Some(Version::V5), &DecodeLimits::PROTOCOL))
     }
 }
 
@@ -72,8 +88,8 @@ impl PublishFrame<'_> {
     /// The size of the whole packet in bytes.
     #[must_use]
     pub fn packet_size(&self, version: Version, payload_len: usize) -> usize {
-        let _ = (version, payload_len);
-        unimplemented!()
+        let remaining_length = self.head_len(version) + payload_len;
+        1 + var_int_len(remaining_length) + remaining_length
     }
 
     /// Appends all that comes before the payload; the caller sends `payload_len` bytes after it.
@@ -83,8 +99,63 @@ impl PublishFrame<'_> {
         payload_len: usize,
         out: &mut Vec<u8>,
     ) -> Result<PublishLayout, EncodeError> {
-        let _ = (version, payload_len, out);
-        unimplemented!()
+        check_head(self.qos, self.packet_id, self.topic, version.is_v5() && self.topic_alias.is_some())?;
+        let topic_len = u16::try_from(self.topic.len()).map_err(|_| EncodeError::FieldTooLong("topic name"))?;
+        let remaining_length = self.head_len(version) + payload_len;
+        if remaining_length > REMAINING_LENGTH_MAX {
+            return Err(EncodeError::PacketTooLarge);
+        }
+        let start = out.len();
+        out.reserve(5 + remaining_length);
+        Sink::u8(out, (PacketType::Publish as u8) << 4 | header_flags(self.dup, self.qos, self.retain));
+        out.var_int(remaining_length);
+        Sink::u16(out, topic_len);
+        out.put(self.topic.as_bytes());
+        let packet_id_at = self.packet_id.map(|packet_id| {
+            Sink::u16(out, packet_id.get());
+            out.len() - start - 2
+        });
+        let message_expiry_at = if version.is_v5() { self.write_properties(out).map(|at| at - start) } else { None };
+        Ok(PublishLayout { packet_id_at, message_expiry_at, payload_at: out.len() - start })
+    }
+
+    /// The length of topic, packet id and properties.
+    fn head_len(&self, version: Version) -> usize {
+        let packet_id_len = if self.packet_id.is_some() { 2 } else { 0 };
+        let properties_len = if version.is_v5() {
+            let len = self.properties_len();
+            var_int_len(len) + len
+        } else {
+            0
+        };
+        2 + self.topic.len() + packet_id_len + properties_len
+    }
+
+    fn properties_len(&self) -> usize {
+        let alias_len = if self.topic_alias.is_some() { 3 } else { 0 };
+        let expiry_len = if self.message_expiry_s.is_some() { 5 } else { 0 };
+        let ids_len: usize = self.subscription_ids.iter().map(|id| 1 + var_int_len(id.get() as usize)).sum();
+        alias_len + expiry_len + ids_len + self.forwarded.0.len()
+    }
+
+    /// Writes the property length and the properties, and says where in `out` the message expiry interval is.
+    fn write_properties(&self, out: &mut Vec<u8>) -> Option<usize> {
+        out.var_int(self.properties_len());
+        let message_expiry_at = self.message_expiry_s.map(|seconds| {
+            Sink::u8(out, MESSAGE_EXPIRY);
+            Sink::u32(out, seconds);
+            out.len() - 4
+        });
+        if let Some(alias) = self.topic_alias {
+            Sink::u8(out, TOPIC_ALIAS);
+            Sink::u16(out, alias.get());
+        }
+        for id in self.subscription_ids {
+            Sink::u8(out, SUBSCRIPTION_ID);
+            out.var_int(id.get() as usize);
+        }
+        out.put(self.forwarded.0);
+        message_expiry_at
     }
 
     /// Appends the whole packet.

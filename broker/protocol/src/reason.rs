@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::PacketType;
+
 /// Defines [`ReasonCode`], its conversion from a byte and its names from one list.
 macro_rules! reason_codes {
     ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
@@ -135,6 +137,34 @@ impl ReasonCode {
     #[must_use]
     pub const fn is_error(self) -> bool {
         self as u8 >= 0x80
+    }
+
+    /// Whether the standard lets this packet type carry the code (the tables of sections 3.2 to 3.15, and table 2-6).
+    #[must_use]
+    pub const fn is_allowed_in(self, packet_type: PacketType) -> bool {
+        let value = self as u8;
+        match packet_type {
+            PacketType::ConnAck => matches!(value, 0 | 0x80..=0x8A | 0x8C | 0x90 | 0x95 | 0x97 | 0x99..=0x9D | 0x9F),
+            PacketType::PubAck | PacketType::PubRec => {
+                matches!(value, 0 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99)
+            }
+            PacketType::PubRel | PacketType::PubComp => matches!(value, 0 | 0x92),
+            PacketType::SubAck => {
+                matches!(value, 0..=2 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2)
+            }
+            PacketType::UnsubAck => matches!(value, 0 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91),
+            PacketType::Disconnect => matches!(
+                value,
+                0 | 4 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B..=0x90 | 0x93..=0xA2
+            ),
+            PacketType::Auth => matches!(value, 0 | 0x18 | 0x19),
+            PacketType::Connect
+            | PacketType::Publish
+            | PacketType::Subscribe
+            | PacketType::Unsubscribe
+            | PacketType::PingReq
+            | PacketType::PingResp => false,
+        }
     }
 
     /// What SUBACK says of a subscription granted with this QoS.

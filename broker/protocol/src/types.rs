@@ -166,3 +166,15 @@ pub enum PayloadFormat {
     /// UTF-8 text.
     Utf8 = 1,
 }
+
+impl PayloadFormat {
+    /// `None` above 1.
+    #[must_use]
+    pub const fn from_u8(value: u8) -> Option<Self> {
+        match value {
+            0 => Some(Self::Bytes),
+            1 => Some(Self::Utf8),
+            _ => None,
+        }
+    }
+}

@@ -1,6 +1,11 @@
 //! The acknowledgements: PUBACK, PUBREC, PUBREL, PUBCOMP (sections 3.4 to 3.7), SUBACK (3.9) and UNSUBACK (3.11).
 
-use crate::{PacketId, ReasonCode, UserProperties, property::WireList};
+use crate::property::{WireList, entries_len, property_list, read_list, write_entries, write_list};
+use crate::sink::Sink;
+use crate::wire::Reader;
+use crate::{
+    DecodeError, DecodeErrorKind as Kind, EncodeError, PacketId, PacketType, ReasonCode, UserProperties, Version,
+};
 
 /// PUBACK, PUBREC, PUBREL or PUBCOMP.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,3 +127,114 @@ impl PartialEq for ReasonCodes<'_> {
 }
 
 impl Eq for ReasonCodes<'_> {}
+
+property_list!(ReasonProperties { reason_string: ReasonString });
+
+impl<'a> Ack<'a> {
+    /// Section 3.4.2.1: without reason code all went well; section 3.4.2.2.1: without property length there is none.
+    pub(crate) fn read(packet_type: PacketType, reader: &mut Reader<'a, '_>) -> Result<Self, DecodeError> {
+        let mut ack = Self::new(reader.packet_id()?);
+        if reader.is_v5() && !reader.is_empty() {
+            ack.reason = reader.reason_code(packet_type)?;
+        }
+        if reader.is_v5() && !reader.is_empty() {
+            ack.properties = read_list(reader)?;
+        }
+        Ok(ack)
+    }
+
+    /// As short as can be.
+    pub(crate) fn write(&self, version: Version, sink: &mut impl Sink) -> Result<(), EncodeError> {
+        sink.u16(self.packet_id.get());
+        if version.is_v5() { write_reason(self.reason, &self.properties, sink) } else { Ok(()) }
+    }
+}
+
+/// Writes a reason code and a list, leaving out what may be left out.
+pub(super) fn write_reason<'a>(
+    reason: ReasonCode,
+    properties: &impl crate::property::PropertyList<'a>,
+    sink: &mut impl Sink,
+) -> Result<(), EncodeError> {
+    let len = entries_len(properties)?;
+    if reason != ReasonCode::Success || len > 0 {
+        sink.u8(reason.into());
+    }
+    if len > 0 {
+        sink.var_int(len);
+        write_entries(properties, sink)?;
+    }
+    Ok(())
+}
+
+impl<'a> SubAck<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a, '_>) -> Result<Self, DecodeError> {
+        let packet_id = reader.packet_id()?;
+        let properties = read_list(reader)?;
+        let reasons = read_reasons(PacketType::SubAck, reader)?;
+        if !reader.is_v5() && reasons.iter().any(|reason| !is_v3_grant(reason)) {
+            // [MQTT-3.9.3-2] of 3.1.1: 0x00, 0x01, 0x02 and 0x80 alone.
+            return reader.fail(Kind::ReasonCodeMisplaced, "return code");
+        }
+        Ok(Self { packet_id, properties, reasons })
+    }
+
+    pub(crate) fn write(&self, version: Version, sink: &mut impl Sink) -> Result<(), EncodeError> {
+        sink.u16(self.packet_id.get());
+        if version.is_v5() {
+            write_list(&self.properties, sink)?;
+        }
+        if self.reasons.is_empty() {
+            return Err(EncodeError::EmptyList);
+        }
+        for reason in self.reasons.iter() {
+            // 3.1.1, section 3.9.3 knows one failure.
+            let narrowed = if reason.is_error() && !version.is_v5() { ReasonCode::UnspecifiedError } else { reason };
+            sink.u8(narrowed.into());
+        }
+        Ok(())
+    }
+}
+
+fn is_v3_grant(reason: ReasonCode) -> bool {
+    matches!(
+        reason,
+        ReasonCode::GRANTED_QOS_0 | ReasonCode::GrantedQoS1 | ReasonCode::GrantedQoS2 | ReasonCode::UnspecifiedError
+    )
+}
+
+impl<'a> UnsubAck<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a, '_>) -> Result<Self, DecodeError> {
+        let packet_id = reader.packet_id()?;
+        let properties = read_list(reader)?;
+        // 3.1.1, section 3.11.3: there is no payload.
+        let reasons = if reader.is_v5() { read_reasons(PacketType::UnsubAck, reader)? } else { ReasonCodes::default() };
+        Ok(Self { packet_id, properties, reasons })
+    }
+
+    pub(crate) fn write(&self, version: Version, sink: &mut impl Sink) -> Result<(), EncodeError> {
+        sink.u16(self.packet_id.get());
+        if !version.is_v5() {
+            return Ok(());
+        }
+        write_list(&self.properties, sink)?;
+        if self.reasons.is_empty() {
+            return Err(EncodeError::EmptyList);
+        }
+        for reason in self.reasons.iter() {
+            sink.u8(reason.into());
+        }
+        Ok(())
+    }
+}
+
+fn read_reasons<'a>(packet_type: PacketType, reader: &mut Reader<'a, '_>) -> Result<ReasonCodes<'a>, DecodeError> {
+    if reader.is_empty() {
+        return reader.fail(Kind::AcknowledgementEmpty, "reason codes");
+    }
+    let list = WireList(reader.rest());
+    while !reader.is_empty() {
+        reader.reason_code(packet_type)?;
+    }
+    Ok(ReasonCodes::Wire(list))
+}

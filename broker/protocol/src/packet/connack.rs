@@ -2,7 +2,13 @@
 
 use core::num::{NonZeroU16, NonZeroU32};
 
-use crate::{QoS, ReasonCode, UserProperties};
+use crate::property::{property_list, read_list, write_list};
+use crate::sink::Sink;
+use crate::wire::Reader;
+use crate::{
+    ConnectReturnCode, DecodeError, DecodeErrorKind as Kind, EncodeError, PacketType, QoS, ReasonCode, UserProperties,
+    Version,
+};
 
 /// The server's answer to CONNECT.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,5 +65,69 @@ impl ConnAck<'_> {
     #[must_use]
     pub fn new(session_present: bool, reason: ReasonCode) -> Self {
         Self { session_present, reason, properties: ConnAckProperties::default() }
+    }
+}
+
+property_list!(ConnAckProperties {
+    session_expiry_s: SessionExpiry,
+    receive_maximum: ReceiveMaximum,
+    maximum_qos: MaximumQoS,
+    retain_available: RetainAvailable,
+    maximum_packet_size: MaximumPacketSize,
+    assigned_client_id: AssignedClientId,
+    topic_alias_maximum: TopicAliasMaximum,
+    reason_string: ReasonString,
+    wildcard_subscription_available: WildcardSubscriptionAvailable,
+    subscription_identifiers_available: SubscriptionIdentifiersAvailable,
+    shared_subscription_available: SharedSubscriptionAvailable,
+    server_keep_alive_s: ServerKeepAlive,
+    response_information: ResponseInformation,
+    server_reference: ServerReference,
+    authentication_method: AuthenticationMethod,
+    authentication_data: AuthenticationData,
+});
+
+impl<'a> ConnAck<'a> {
+    pub(crate) fn read(reader: &mut Reader<'a, '_>) -> Result<Self, DecodeError> {
+        let session_present = read_session_present(reader)?;
+        let reason = if reader.is_v5() {
+            reader.reason_code(PacketType::ConnAck)?
+        } else {
+            let code = reader.u8("return code")?;
+            ConnectReturnCode::from_u8(code)
+                .map(ReasonCode::from)
+                .ok_or_else(|| reader.error(Kind::ReasonCodeUnknown, "return code"))?
+        };
+        if session_present && reason.is_error() {
+            return reader.fail(Kind::SessionPresentWithError, "acknowledge flags");
+        }
+        let properties: ConnAckProperties<'a> = read_list(reader)?;
+        if properties.authentication_data.is_some() && properties.authentication_method.is_none() {
+            return reader.fail(Kind::AuthenticationDataWithoutMethod, "authentication data");
+        }
+        Ok(Self { session_present, reason, properties })
+    }
+
+    pub(crate) fn write(&self, version: Version, sink: &mut impl Sink) -> Result<(), EncodeError> {
+        // [MQTT-3.2.2-6] no session with an error; in 3.1 the byte is reserved.
+        sink.u8((self.session_present && !self.reason.is_error() && version != Version::V3_1).into());
+        if version.is_v5() {
+            sink.u8(self.reason.into());
+            write_list(&self.properties, sink)
+        } else {
+            sink.u8(ConnectReturnCode::from(self.reason) as u8);
+            Ok(())
+        }
+    }
+}
+
+/// In 3.1 (section 3.2) the byte is reserved and not used.
+fn read_session_present(reader: &mut Reader<'_, '_>) -> Result<bool, DecodeError> {
+    let field = "acknowledge flags";
+    match reader.u8(field)? {
+        _ if reader.is_v3_1() => Ok(false),
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => reader.fail(Kind::ConnAckReservedFlags, field),
     }
 }

@@ -11,12 +11,17 @@ mod unsubscribe;
 
 use alloc::boxed::Box;
 
+use crate::header::{FixedHeader, peek_header};
+use crate::wire::Reader;
+use crate::{DecodeError, DecodeLimits, PacketType, Version};
+
 pub use ack::{Ack, ReasonCodes, ReasonProperties, SubAck, UnsubAck};
 pub use auth::{Auth, AuthProperties};
 pub use connack::{ConnAck, ConnAckProperties};
 pub use connect::{Connect, ConnectProperties, Will, WillProperties};
 pub use disconnect::{Disconnect, DisconnectProperties};
 pub use publish::{Publish, PublishProperties};
+pub(crate) use publish::{check_head, header_flags};
 pub use subscribe::{
     RetainHandling, Subscribe, SubscribeFilters, SubscribeProperties, Subscription, SubscriptionOptions,
 };
@@ -58,6 +63,28 @@ pub enum Packet<'a> {
 }
 
 impl Packet<'_> {
+    /// The type in the fixed header.
+    #[must_use]
+    pub const fn packet_type(&self) -> PacketType {
+        match self {
+            Self::Connect(_) => PacketType::Connect,
+            Self::ConnAck(_) => PacketType::ConnAck,
+            Self::Publish(_) => PacketType::Publish,
+            Self::PubAck(_) => PacketType::PubAck,
+            Self::PubRec(_) => PacketType::PubRec,
+            Self::PubRel(_) => PacketType::PubRel,
+            Self::PubComp(_) => PacketType::PubComp,
+            Self::Subscribe(_) => PacketType::Subscribe,
+            Self::SubAck(_) => PacketType::SubAck,
+            Self::Unsubscribe(_) => PacketType::Unsubscribe,
+            Self::UnsubAck(_) => PacketType::UnsubAck,
+            Self::PingReq => PacketType::PingReq,
+            Self::PingResp => PacketType::PingResp,
+            Self::Disconnect(_) => PacketType::Disconnect,
+            Self::Auth(_) => PacketType::Auth,
+        }
+    }
+
     /// Whether a client may send this. False for the packets of a server, and for PUBLISH and DISCONNECT with properties that only a server may
     /// use (Protocol Error, 0x82).
     #[must_use]
@@ -102,11 +129,52 @@ impl<'a> From<Connect<'a>> for Packet<'a> {
 /// Decodes the first packet in `bytes` and says how many bytes it has. `None` when more bytes are needed.
 ///
 /// `version` is the one of the connection; a CONNECT brings its own. What the fixed header alone forbids is refused before the rest has arrived.
+#[inline]
 pub fn decode<'a>(
     bytes: &'a [u8],
-    version: crate::Version,
-    limits: &crate::DecodeLimits,
-) -> Result<Option<(Packet<'a>, usize)>, crate::DecodeError> {
-    let _ = (bytes, version, limits);
-    unimplemented!()
+    version: Version,
+    limits: &DecodeLimits,
+) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
+    let Some(header) = peek_header(bytes)? else { return Ok(None) };
+    header.check(version, limits)?;
+    let size = header.packet_size();
+    let Some(body) = bytes.get(header.header_length..size) else { return Ok(None) };
+    let mut reader = Reader::new(body, size, Some(version), limits);
+    let packet = if header.packet_type == PacketType::Publish {
+        Packet::Publish(Publish::read(&header, &mut reader)?)
+    } else {
+        read_other(&header, version, &mut reader)?
+    };
+    Ok(Some((packet, size)))
+}
+
+/// Reads all packets but PUBLISH, which have a last field that something could follow.
+fn read_other<'a>(
+    header: &FixedHeader,
+    version: Version,
+    reader: &mut Reader<'a, '_>,
+) -> Result<Packet<'a>, DecodeError> {
+    let packet_type = header.packet_type;
+    let packet = match packet_type {
+        PacketType::Connect => {
+            reader.version = None;
+            Packet::Connect(Box::new(Connect::read(header, reader)?))
+        }
+        PacketType::ConnAck => Packet::ConnAck(ConnAck::read(reader)?),
+        PacketType::Publish => Packet::Publish(Publish::read(header, reader)?),
+        PacketType::PubAck => Packet::PubAck(Ack::read(packet_type, reader)?),
+        PacketType::PubRec => Packet::PubRec(Ack::read(packet_type, reader)?),
+        PacketType::PubRel => Packet::PubRel(Ack::read(packet_type, reader)?),
+        PacketType::PubComp => Packet::PubComp(Ack::read(packet_type, reader)?),
+        PacketType::Subscribe => Packet::Subscribe(Subscribe::read(version, reader)?),
+        PacketType::SubAck => Packet::SubAck(SubAck::read(reader)?),
+        PacketType::Unsubscribe => Packet::Unsubscribe(Unsubscribe::read(reader)?),
+        PacketType::UnsubAck => Packet::UnsubAck(UnsubAck::read(reader)?),
+        PacketType::PingReq => Packet::PingReq,
+        PacketType::PingResp => Packet::PingResp,
+        PacketType::Disconnect => Packet::Disconnect(Disconnect::read(reader)?),
+        PacketType::Auth => Packet::Auth(Auth::read(reader)?),
+    };
+    reader.finish("end of packet")?;
+    Ok(packet)
 }

@@ -2,7 +2,14 @@
 
 use core::num::NonZeroU16;
 
-use crate::{PacketId, PayloadFormat, QoS, SubscriptionIds, TopicName, UserProperties};
+use crate::header::{DUP, FixedHeader, QOS, RETAIN};
+use crate::property::{property_list, read_list, write_list};
+use crate::sink::Sink;
+use crate::wire::Reader;
+use crate::{
+    DecodeError, DecodeErrorKind as Kind, EncodeError, PacketId, PayloadFormat, QoS, SubscriptionIds, TopicName,
+    UserProperties, Version,
+};
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,5 +96,80 @@ impl<'a> Publish<'a> {
     pub fn is_payload_format_valid(&self) -> bool {
         self.properties.payload_format_indicator != Some(PayloadFormat::Utf8)
             || core::str::from_utf8(self.payload).is_ok()
+    }
+}
+
+property_list!(PublishProperties {
+    payload_format_indicator: PayloadFormat,
+    message_expiry_s: MessageExpiry,
+    topic_alias: TopicAlias,
+    response_topic: ResponseTopic,
+    correlation_data: CorrelationData,
+    content_type: ContentType,
+} subscription_ids);
+
+impl<'a> Publish<'a> {
+    #[inline]
+    pub(crate) fn read(header: &FixedHeader, reader: &mut Reader<'a, '_>) -> Result<Self, DecodeError> {
+        let qos =
+            QoS::try_from((header.flags & QOS) >> 1).map_err(|_| reader.error(Kind::PublishQoS, "fixed header"))?;
+        let topic = if reader.is_v5() {
+            reader.topic_name_or_empty("topic name")?
+        } else {
+            reader.topic_name("topic name")?.as_str()
+        };
+        let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
+        let properties: PublishProperties<'a> = read_list(reader)?;
+        if topic.is_empty() && properties.topic_alias.is_none() {
+            return reader.fail(Kind::NoTopic, "topic name");
+        }
+        Ok(Self {
+            dup: header.flags & DUP != 0,
+            qos,
+            retain: header.flags & RETAIN != 0,
+            topic,
+            packet_id,
+            properties,
+            payload: reader.take_rest(),
+        })
+    }
+
+    pub(crate) fn header_flags(&self) -> u8 {
+        header_flags(self.dup, self.qos, self.retain)
+    }
+
+    pub(crate) fn write(&self, version: Version, sink: &mut impl Sink) -> Result<(), EncodeError> {
+        check_head(self.qos, self.packet_id, self.topic, version.is_v5() && self.properties.topic_alias.is_some())?;
+        sink.field(self.topic.as_bytes(), "topic name")?;
+        if let Some(packet_id) = self.packet_id {
+            sink.u16(packet_id.get());
+        }
+        if version.is_v5() {
+            write_list(&self.properties, sink)?;
+        }
+        sink.put(self.payload);
+        Ok(())
+    }
+}
+
+/// The flags of the fixed header. [MQTT-3.3.1-2] DUP is 0 with QoS 0.
+pub(crate) fn header_flags(dup: bool, qos: QoS, retain: bool) -> u8 {
+    let dup = if dup && qos != QoS::AtMostOnce { DUP } else { 0 };
+    dup | (u8::from(qos) << 1) | if retain { RETAIN } else { 0 }
+}
+
+/// Refuses to write what [`Publish::read`] would refuse.
+pub(crate) fn check_head(
+    qos: QoS,
+    packet_id: Option<PacketId>,
+    topic: &str,
+    has_alias: bool,
+) -> Result<(), EncodeError> {
+    if packet_id.is_some() == (qos == QoS::AtMostOnce) {
+        Err(EncodeError::PacketIdMismatch)
+    } else if topic.is_empty() && !has_alias {
+        Err(EncodeError::NoTopic)
+    } else {
+        Ok(())
     }
 }

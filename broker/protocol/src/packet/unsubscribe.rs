@@ -1,6 +1,11 @@
 //! UNSUBSCRIBE (section 3.10).
 
-use crate::{PacketId, TopicFilter, UserProperties, property::WireList};
+use crate::property::{WireList, property_list, read_list, write_list};
+use crate::sink::Sink;
+use crate::wire::Reader;
+use crate::{
+    DecodeError, DecodeErrorKind as Kind, DecodeLimits, EncodeError, PacketId, TopicFilter, UserProperties, Version,
+};
 
 /// A client gives up subscriptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,17 +42,66 @@ impl<'a> Unsubscribe<'a> {
     }
 }
 
+property_list!(UnsubscribeProperties {});
+
 impl<'a> Unsubscribe<'a> {
     /// The filters, in their order.
     pub fn filters(&self) -> impl Iterator<Item = TopicFilter<'a>> + use<'a> {
-        core::iter::empty()
+        self.list.iter()
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'a, '_>) -> Result<Self, DecodeError> {
+        let packet_id = reader.packet_id()?;
+        let properties = read_list(reader)?;
+        if reader.is_empty() {
+            return reader.fail(Kind::UnsubscribeEmpty, "topic filters");
+        }
+        let list = UnsubscribeFilters::Wire(WireList(reader.rest()));
+        let mut count: usize = 0;
+        while !reader.is_empty() {
+            count += 1;
+            if count > reader.limits.filters_max {
+                return reader.fail(Kind::TooManyFilters, "topic filters");
+            }
+            reader.topic_filter("topic filter")?;
+        }
+        Ok(Self { packet_id, properties, list })
+    }
+
+    pub(crate) fn write(&self, version: Version, sink: &mut impl Sink) -> Result<(), EncodeError> {
+        sink.u16(self.packet_id.get());
+        if version.is_v5() {
+            write_list(&self.properties, sink)?;
+        }
+        if self.list.is_empty() {
+            return Err(EncodeError::EmptyList);
+        }
+        for filter in self.filters() {
+            sink.field(filter.as_str().as_bytes(), "topic filter")?;
+        }
+        Ok(())
     }
 }
 
 impl<'a> UnsubscribeFilters<'a> {
     /// The filters, in their order.
     pub fn iter(&self) -> impl Iterator<Item = TopicFilter<'a>> + use<'a> {
-        core::iter::empty()
+        let (wire, slice): (&'a [u8], &'a [TopicFilter<'a>]) = match *self {
+            Self::Wire(list) => (list.0, &[]),
+            Self::Slice(slice) => (&[], slice),
+        };
+        let mut reader = Reader::new(wire, wire.len(), Some(Version::V5), &DecodeLimits::PROTOCOL);
+        // The bytes have been validated: an error is the end of them and nothing else.
+        core::iter::from_fn(move || reader.topic_filter("topic filter").ok()).chain(slice.iter().copied())
+    }
+
+    /// Whether there is none, which no UNSUBSCRIBE may have.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        match self {
+            Self::Wire(list) => list.0.is_empty(),
+            Self::Slice(slice) => slice.is_empty(),
+        }
     }
 }
 

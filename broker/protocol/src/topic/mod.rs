@@ -18,28 +18,40 @@ pub enum TopicError {
     Nul,
     /// A topic name contains `+` or `#` [MQTT-4.7.0-1].
     Wildcard,
-    /// `#` is not alone in the last level [MQTT-4.7.1-1], or `+` is not alone in its level [MQTT-4.7.1-2].
-    WildcardPosition,
-    /// A filter that starts with `$share/` has no share name, a share name with a wildcard, or no filter after it [MQTT-4.8.2-1],
-    /// [MQTT-4.8.2-2].
-    Share,
+    /// A topic filter has a `#` that is not alone in the last level [MQTT-4.7.1-1].
+    MultiLevelWildcard,
+    /// A topic filter has a `+` that is not alone in its level [MQTT-4.7.1-2].
+    SingleLevelWildcard,
+    /// A topic filter that starts with `$share/` has an empty share name, or one with a wildcard [MQTT-4.8.2-1].
+    ShareName,
+    /// A topic filter that starts with `$share/` has no filter after the share name, or another `$share/` [MQTT-4.8.2-2].
+    ShareFilter,
     /// It is longer than the limit [MQTT-4.7.3-3].
     TooLong,
     /// It has more levels than the limit.
     TooManyLevels,
 }
 
-impl fmt::Display for TopicError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl TopicError {
+    /// The rule that is broken.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
             Self::Empty => "a topic is at least one character long",
             Self::Nul => "a topic does not contain U+0000",
             Self::Wildcard => "a topic name does not contain + or #",
-            Self::WildcardPosition => "+ stands alone in its level, # alone in the last level",
-            Self::Share => "a shared filter is $share/NAME/FILTER, the name without wildcards",
-            Self::TooLong => "the topic is longer than the limit",
-            Self::TooManyLevels => "the topic has more levels than the limit",
-        })
+            Self::MultiLevelWildcard => "# stands alone in the last level",
+            Self::SingleLevelWildcard => "+ stands alone in its level",
+            Self::ShareName => "a share name is not empty and has no wildcard",
+            Self::ShareFilter => "a share name is followed by a filter",
+            Self::TooLong => "a topic is within the limit on its length",
+            Self::TooManyLevels => "a topic is within the limit on its levels",
+        }
+    }
+}
+
+impl fmt::Display for TopicError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 
@@ -186,19 +198,18 @@ impl<'a> Iterator for TopicLevels<'a> {
 
 const SHARE_PREFIX: &str = "$share/";
 
-/// A share of a share is refused too: no subscriber could mean it.
 /// [MQTT-4.8.2-1] a share name has at least one character; [MQTT-4.8.2-2] no wildcard, and a filter follows its slash.
+/// A share of a share is refused too: no subscriber could mean it.
 fn inner_of_share(rest: &str) -> Result<&str, TopicError> {
-    match rest.split_once('/') {
-        Some((name, inner))
-            if !name.is_empty()
-                && !inner.is_empty()
-                && !name.contains(['+', '#', '\0'])
-                && !inner.starts_with(SHARE_PREFIX) =>
-        {
-            Ok(inner)
-        }
-        _ => Err(TopicError::Share),
+    let (name, inner) = rest.split_once('/').ok_or(TopicError::ShareFilter)?;
+    if name.is_empty() || name.contains(['+', '#']) {
+        Err(TopicError::ShareName)
+    } else if name.contains('\0') {
+        Err(TopicError::Nul)
+    } else if inner.is_empty() || inner.starts_with(SHARE_PREFIX) {
+        Err(TopicError::ShareFilter)
+    } else {
+        Ok(inner)
     }
 }
 
@@ -208,13 +219,14 @@ fn check_levels(text: &str) -> Result<usize, TopicError> {
     let mut ended = false;
     for level in TopicLevels(Some(text)) {
         if ended {
-            return Err(TopicError::WildcardPosition);
+            return Err(TopicError::MultiLevelWildcard);
         }
         levels += 1;
         for byte in level.bytes() {
             match byte {
                 0 => return Err(TopicError::Nul),
-                b'+' | b'#' if level.len() > 1 => return Err(TopicError::WildcardPosition),
+                b'+' if level.len() > 1 => return Err(TopicError::SingleLevelWildcard),
+                b'#' if level.len() > 1 => return Err(TopicError::MultiLevelWildcard),
                 b'#' => ended = true,
                 _ => {}
             }
