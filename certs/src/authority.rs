@@ -3,37 +3,43 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyUsagePurpose, PublicKeyData,
-};
+use rcgen::{ExtendedKeyUsagePurpose, Issuer, PublicKeyData};
 use ring::rand::SystemRandom;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::prelude::X509Certificate;
 
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::hierarchy;
 use crate::ids::TrustDomain;
-use crate::issue::BACKDATE;
 use crate::keystore::{CaKey, FileKeyStore, KeyStore};
 use crate::pem;
-use crate::serial::{KeyId, Serial};
+use crate::serial::KeyId;
 
-const ROOT_DAYS: i64 = 20 * 365;
-const INTERMEDIATE_DAYS: i64 = 10 * 365;
-/// RFC 5280, appendix A.1: ub-common-name and ub-organization-name are 64; the name of an intermediate adds to it.
-const ORGANISATION_BYTES_MAX: usize = 40;
 /// Written last: where it is, the authority is whole.
 const METADATA_FILE: &str = "ca.toml";
 const METADATA_FORMAT: u32 = 1;
+
+/// A certificate authority that is ready to issue. The root's key is not held: only making intermediates needs it.
+#[derive(Debug)]
+pub struct Authority {
+    metadata: Metadata,
+    root: CaCertificate,
+    devices: Intermediate,
+    clients: Intermediate,
+    servers: Intermediate,
+    pub(crate) random: SystemRandom,
+}
 
 /// What a new authority is for.
 #[derive(Debug, Clone)]
 pub struct CaOptions {
     /// The trust domain of every id that it will give.
     pub trust_domain: TrustDomain,
-    /// Whose it is, for people to read; in the subject of the root and the intermediates.
+    /// Whose it is, for people to read; in the subject of the root and the intermediates. At most 40 bytes.
     pub organisation: String,
     /// The time at which it is made.
     pub now: OffsetDateTime,
@@ -50,6 +56,143 @@ pub enum CaRole {
     Clients,
     /// Signs servers.
     Servers,
+}
+
+/// A certificate of the authority, and what is needed of it often.
+#[derive(Debug)]
+pub(crate) struct CaCertificate {
+    pub(crate) der: CertificateDer<'static>,
+    pub(crate) key_id: KeyId,
+    pub(crate) not_before: OffsetDateTime,
+    pub(crate) not_after: OffsetDateTime,
+    spki: Vec<u8>,
+}
+
+/// An intermediate with its key.
+#[derive(Debug)]
+pub(crate) struct Intermediate {
+    pub(crate) certificate: CaCertificate,
+    pub(crate) issuer: Issuer<'static, CaKey>,
+}
+
+/// What `ca.toml` says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Metadata {
+    format: u32,
+    trust_domain: TrustDomain,
+    organisation: String,
+}
+
+impl Authority {
+    /// Makes a new authority in a directory that holds none, with its keys in files there.
+    ///
+    /// Two processes must not do this at once in one directory: the lock on the data directory sees to that.
+    pub fn create(dir: &Path, options: &CaOptions) -> Result<Self> {
+        Self::create_with(dir, &FileKeyStore::new(dir.to_owned()), options)
+    }
+
+    /// Makes a new authority with its keys in a store of the caller's choice.
+    pub fn create_with(dir: &Path, keys: &dyn KeyStore, options: &CaOptions) -> Result<Self> {
+        match Presence::of(dir, keys)? {
+            Presence::Nothing => {}
+            Presence::Whole => return Err(Error::Exists(dir.to_owned())),
+            Presence::Part(error) => return Err(error),
+        }
+        disk::create_dir(dir)?;
+        hierarchy::make(options, keys, |role, der| {
+            let text = pem::encode(pem::CERTIFICATE, der);
+            disk::write_new(&dir.join(role.certificate_file()), text.as_bytes(), disk::PUBLIC)
+        })?;
+        Metadata::of(options).write(dir)?;
+        Self::open_with(dir, keys)
+    }
+
+    /// Opens the authority of a directory.
+    pub fn open(dir: &Path) -> Result<Self> {
+        Self::open_with(dir, &FileKeyStore::new(dir.to_owned()))
+    }
+
+    /// Opens the authority of a directory with its keys in a store of the caller's choice.
+    pub fn open_with(dir: &Path, keys: &dyn KeyStore) -> Result<Self> {
+        match Presence::of(dir, keys)? {
+            Presence::Whole => {}
+            Presence::Nothing => return Err(Error::NotFound(dir.to_owned())),
+            Presence::Part(error) => return Err(error),
+        }
+        let metadata = Metadata::read(dir)?;
+        let root = CaCertificate::read(dir, CaRole::Root, None, &metadata)?;
+        let open = |role| Intermediate::open(dir, keys, role, &root, &metadata);
+        let (devices, clients, servers) = (open(CaRole::Devices)?, open(CaRole::Clients)?, open(CaRole::Servers)?);
+        Ok(Self { metadata, root, devices, clients, servers, random: SystemRandom::new() })
+    }
+
+    /// Opens the authority of a directory, or makes it; the flag is true when it is new.
+    pub fn open_or_create(dir: &Path, options: &CaOptions) -> Result<(Self, bool)> {
+        match Self::open(dir) {
+            Err(Error::NotFound(_)) => Ok((Self::create(dir, options)?, true)),
+            other => Ok((other?, false)),
+        }
+    }
+
+    /// The trust domain of every id that this authority gives.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.metadata.trust_domain
+    }
+
+    /// Whose authority it is.
+    pub fn organisation(&self) -> &str {
+        &self.metadata.organisation
+    }
+
+    /// A certificate of the authority: the root for those who verify whole chains, an intermediate as the trust
+    /// anchor of one kind of peer.
+    pub fn certificate(&self, role: CaRole) -> &CertificateDer<'static> {
+        &self.ca_certificate(role).der
+    }
+
+    /// The key identifier of a certificate of the authority: the `issuer_id` of what it signs.
+    pub fn key_id(&self, role: CaRole) -> KeyId {
+        self.ca_certificate(role).key_id
+    }
+
+    /// The start and the end of a certificate of the authority: who takes an intermediate as an anchor checks them.
+    pub fn validity(&self, role: CaRole) -> (OffsetDateTime, OffsetDateTime) {
+        let certificate = self.ca_certificate(role);
+        (certificate.not_before, certificate.not_after)
+    }
+
+    /// The root in PEM: what a device, a browser or `curl --cacert` has to trust.
+    pub fn root_pem(&self) -> String {
+        pem::encode(pem::CERTIFICATE, &self.root.der)
+    }
+
+    /// The root and the intermediates in PEM: for software that wants the whole authority in one file.
+    pub fn bundle_pem(&self) -> String {
+        let intermediates = CaRole::INTERMEDIATES.map(|role| pem::encode(pem::CERTIFICATE, self.certificate(role)));
+        self.root_pem() + &intermediates.concat()
+    }
+
+    pub(crate) fn devices(&self) -> &Intermediate {
+        &self.devices
+    }
+
+    pub(crate) fn clients(&self) -> &Intermediate {
+        &self.clients
+    }
+
+    pub(crate) fn servers(&self) -> &Intermediate {
+        &self.servers
+    }
+
+    fn ca_certificate(&self, role: CaRole) -> &CaCertificate {
+        match role {
+            CaRole::Root => &self.root,
+            CaRole::Devices => &self.devices.certificate,
+            CaRole::Clients => &self.clients.certificate,
+            CaRole::Servers => &self.servers.certificate,
+        }
+    }
 }
 
 impl CaRole {
@@ -90,171 +233,71 @@ impl fmt::Display for CaRole {
     }
 }
 
-/// A certificate authority that is ready to issue. The root's key is not held: only making intermediates needs it.
-#[derive(Debug)]
-pub struct Authority {
-    trust_domain: TrustDomain,
-    organisation: String,
-    root: CaCertificate,
-    devices: Intermediate,
-    clients: Intermediate,
-    servers: Intermediate,
-    pub(crate) random: SystemRandom,
-}
-
-/// A certificate of the authority, and what is needed of it often.
-#[derive(Debug)]
-pub(crate) struct CaCertificate {
-    pub(crate) der: CertificateDer<'static>,
-    pub(crate) key_id: KeyId,
-    pub(crate) not_before: OffsetDateTime,
-    pub(crate) not_after: OffsetDateTime,
-}
-
-/// An intermediate with its key.
-#[derive(Debug)]
-pub(crate) struct Intermediate {
-    pub(crate) certificate: CaCertificate,
-    pub(crate) issuer: Issuer<'static, CaKey>,
-}
-
-/// What `ca.toml` says.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Metadata {
-    format: u32,
-    trust_domain: TrustDomain,
-    organisation: String,
-}
-
-impl Authority {
-    /// Makes a new authority in a directory that holds none, and keeps its keys in files there.
-    pub fn create(dir: &Path, options: &CaOptions) -> Result<Self> {
-        match Presence::of(dir)? {
-            Presence::Nothing => {}
-            Presence::Whole => return Err(Error::Exists(dir.to_owned())),
-            Presence::Part(error) => return Err(error),
-        }
-        let metadata = Metadata {
-            format: METADATA_FORMAT,
-            trust_domain: options.trust_domain.clone(),
-            organisation: checked_organisation(&options.organisation)?,
-        };
-        disk::create_dir(dir)?;
-        let keys = FileKeyStore::new(dir.to_owned());
-        write_hierarchy(dir, &keys, &metadata, options.now)?;
-        let text = toml::to_string(&metadata).map_err(|error| bad_file(dir.join(METADATA_FILE), error))?;
-        disk::write_new(&dir.join(METADATA_FILE), text.as_bytes(), disk::PUBLIC)?;
-        Self::open(dir)
-    }
-
-    /// Opens the authority of a directory.
-    pub fn open(dir: &Path) -> Result<Self> {
-        match Presence::of(dir)? {
-            Presence::Whole => Self::open_with(dir, &FileKeyStore::new(dir.to_owned())),
-            Presence::Nothing => Err(Error::NotFound(dir.to_owned())),
-            Presence::Part(error) => Err(error),
-        }
-    }
-
-    /// Opens the authority of a directory, or makes it; tells which: true when it is new.
-    pub fn open_or_create(dir: &Path, options: &CaOptions) -> Result<(Self, bool)> {
-        match Self::open(dir) {
-            Err(Error::NotFound(_)) => Ok((Self::create(dir, options)?, true)),
-            other => Ok((other?, false)),
-        }
-    }
-
-    fn open_with(dir: &Path, keys: &dyn KeyStore) -> Result<Self> {
-        let path = dir.join(METADATA_FILE);
-        let metadata: Metadata = toml::from_str(&disk::read(&path)?).map_err(|error| bad_file(path.clone(), error))?;
-        if metadata.format != METADATA_FORMAT {
-            let reason = format!("format {} is not known to this version", metadata.format);
-            return Err(Error::BadFile { path, reason });
-        }
-        let root = read_certificate(dir, CaRole::Root, None)?;
-        let open = |role| Intermediate::open(dir, keys, role, &root);
-        let (devices, clients, servers) = (open(CaRole::Devices)?, open(CaRole::Clients)?, open(CaRole::Servers)?);
-        Ok(Self {
-            trust_domain: metadata.trust_domain,
-            organisation: metadata.organisation,
-            root,
-            devices,
-            clients,
-            servers,
-            random: SystemRandom::new(),
-        })
-    }
-
-    /// The trust domain of every id that this authority gives.
-    pub fn trust_domain(&self) -> &TrustDomain {
-        &self.trust_domain
-    }
-
-    /// Whose authority it is.
-    pub fn organisation(&self) -> &str {
-        &self.organisation
-    }
-
-    /// A certificate of the authority: the root for those who verify chains from it, an intermediate as the anchor of
-    /// one kind of peer.
-    pub fn certificate(&self, role: CaRole) -> &CertificateDer<'static> {
-        &self.ca_certificate(role).der
-    }
-
-    /// The key identifier of a certificate of the authority.
-    pub fn key_id(&self, role: CaRole) -> KeyId {
-        self.ca_certificate(role).key_id
-    }
-
-    /// The end of a certificate of the authority.
-    pub fn not_after(&self, role: CaRole) -> OffsetDateTime {
-        self.ca_certificate(role).not_after
-    }
-
-    /// The root in PEM: what a device, a browser or `curl --cacert` has to trust.
-    pub fn root_pem(&self) -> String {
-        pem::encode(pem::CERTIFICATE, &self.root.der)
-    }
-
-    /// The root and the intermediates in PEM: for software that wants the whole chain in one file.
-    pub fn bundle_pem(&self) -> String {
-        let intermediates = CaRole::INTERMEDIATES.map(|role| pem::encode(pem::CERTIFICATE, self.certificate(role)));
-        self.root_pem() + &intermediates.concat()
-    }
-
-    fn ca_certificate(&self, role: CaRole) -> &CaCertificate {
-        match role {
-            CaRole::Root => &self.root,
-            CaRole::Devices => &self.devices.certificate,
-            CaRole::Clients => &self.clients.certificate,
-            CaRole::Servers => &self.servers.certificate,
-        }
-    }
-
-    pub(crate) fn devices(&self) -> &Intermediate {
-        &self.devices
-    }
-
-    pub(crate) fn clients(&self) -> &Intermediate {
-        &self.clients
-    }
-
-    pub(crate) fn servers(&self) -> &Intermediate {
-        &self.servers
-    }
-}
-
 impl Intermediate {
-    fn open(dir: &Path, keys: &dyn KeyStore, role: CaRole, root: &CaCertificate) -> Result<Self> {
-        let certificate = read_certificate(dir, role, Some(root))?;
+    fn open(dir: &Path, keys: &dyn KeyStore, role: CaRole, root: &CaCertificate, ca: &Metadata) -> Result<Self> {
+        let certificate = CaCertificate::read(dir, role, Some(root), ca)?;
         let key = keys.open(role)?;
-        if KeyId::of_spki(&key.subject_public_key_info()) != certificate.key_id {
-            let reason = format!("this certificate is not for the key in {}", role.key_file());
+        if key.subject_public_key_info() != certificate.spki {
+            let reason = format!("this certificate is not for the private key of {role}");
             return Err(Error::BadFile { path: dir.join(role.certificate_file()), reason });
         }
         let issuer = Issuer::from_ca_cert_der(&certificate.der, key)?;
         Ok(Self { certificate, issuer })
+    }
+}
+
+impl CaCertificate {
+    /// Reads a certificate of the authority and checks that it is one, and that its signer, or itself, signed it.
+    fn read(dir: &Path, role: CaRole, signer: Option<&Self>, ca: &Metadata) -> Result<Self> {
+        let path = dir.join(role.certificate_file());
+        let text = disk::read(&path)?;
+        let der = pem::decode(&text, &[pem::CERTIFICATE]).map_err(|reason| bad_file(path.clone(), reason))?;
+        Self::parse(&der, signer, &ca.trust_domain).map_err(|reason| bad_file(path, reason))
+    }
+
+    fn parse(der: &[u8], signer: Option<&Self>, trust_domain: &TrustDomain) -> Result<Self, String> {
+        let x509 = parse_x509(der)?;
+        if !x509.is_ca() {
+            return Err("this is not the certificate of an authority".to_owned());
+        }
+        let verified = match signer {
+            None => x509.verify_signature(None),
+            Some(signer) => x509.verify_signature(Some(parse_x509(&signer.der)?.public_key())),
+        };
+        verified.map_err(|_| "this certificate is not signed by the root")?;
+        check_trust_domain(&x509, trust_domain)?;
+        Ok(Self {
+            der: der.to_vec().into(),
+            key_id: subject_key_id(&x509).ok_or("this certificate has no subject key identifier of 20 octets")?,
+            not_before: x509.validity().not_before.to_datetime(),
+            not_after: x509.validity().not_after.to_datetime(),
+            spki: x509.public_key().raw.to_vec(),
+        })
+    }
+}
+
+impl Metadata {
+    fn of(options: &CaOptions) -> Self {
+        Self {
+            format: METADATA_FORMAT,
+            trust_domain: options.trust_domain.clone(),
+            organisation: options.organisation.clone(),
+        }
+    }
+
+    fn write(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(METADATA_FILE);
+        let text = toml::to_string(self).map_err(|error| bad_file(path.clone(), error))?;
+        disk::write_new(&path, text.as_bytes(), disk::PUBLIC)
+    }
+
+    fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(METADATA_FILE);
+        let metadata: Self = toml::from_str(&disk::read(&path)?).map_err(|error| bad_file(path.clone(), error))?;
+        if metadata.format != METADATA_FORMAT {
+            return Err(bad_file(path, format!("format {} is not known to this version", metadata.format)));
+        }
+        Ok(metadata)
     }
 }
 
@@ -267,25 +310,23 @@ enum Presence {
 }
 
 impl Presence {
-    fn of(dir: &Path) -> Result<Self> {
+    fn of(dir: &Path, keys: &dyn KeyStore) -> Result<Self> {
         let mut found = Vec::new();
         let mut missing = Vec::new();
-        for file in required_files() {
-            let path = dir.join(&file);
-            match path.try_exists() {
-                Ok(true) => found.push(file),
-                Ok(false) => missing.push(file),
-                Err(source) => return Err(Error::Io { action: "look for", path, source }),
+        let mut note = |file: String, there: bool| if there { found.push(file) } else { missing.push(file) };
+        for role in [CaRole::Root].into_iter().chain(CaRole::INTERMEDIATES) {
+            let key_there = keys.holds(role)?;
+            // The root's key may be off the machine.
+            if key_there || role != CaRole::Root {
+                note(role.key_file(), key_there);
             }
+            note(role.certificate_file(), disk::exists(&dir.join(role.certificate_file()))?);
         }
-        // The root's key may be elsewhere, but where it lies alone, something was begun.
-        if dir.join(CaRole::Root.key_file()).exists() {
-            found.push(CaRole::Root.key_file());
-        }
+        note(METADATA_FILE.to_owned(), disk::exists(&dir.join(METADATA_FILE))?);
         Ok(match (found.is_empty(), missing.is_empty()) {
             (true, _) => Self::Nothing,
-            (_, true) => Self::Whole,
-            _ => Self::Part(Error::HalfMade {
+            (false, true) => Self::Whole,
+            (false, false) => Self::Part(Error::HalfMade {
                 dir: dir.to_owned(),
                 found: found.join(", "),
                 missing: missing.join(", "),
@@ -294,117 +335,31 @@ impl Presence {
     }
 }
 
-fn required_files() -> Vec<String> {
-    let mut files = vec![METADATA_FILE.to_owned(), CaRole::Root.certificate_file()];
-    for role in CaRole::INTERMEDIATES {
-        files.extend([role.certificate_file(), role.key_file()]);
-    }
-    files
-}
-
-/// Makes the root and the intermediates, and writes each certificate after its key.
-fn write_hierarchy(dir: &Path, keys: &dyn KeyStore, metadata: &Metadata, now: OffsetDateTime) -> Result<()> {
-    let random = SystemRandom::new();
-    let mut root = CaTemplate { role: CaRole::Root, metadata, now, serial: Serial::random(&random)? };
-    let root_key = keys.create(CaRole::Root)?;
-    let root_params = root.params(&root_key);
-    let root_certificate = root_params.self_signed(&root_key)?;
-    write_certificate(dir, CaRole::Root, root_certificate.der())?;
-    let root_issuer = Issuer::new(root_params, root_key);
-    for role in CaRole::INTERMEDIATES {
-        root = CaTemplate { role, serial: Serial::random(&random)?, ..root };
-        let key = keys.create(role)?;
-        let certificate = root.params(&key).signed_by(&key, &root_issuer)?;
-        write_certificate(dir, role, certificate.der())?;
-    }
-    Ok(())
-}
-
-/// What a certificate of the authority will say.
-struct CaTemplate<'a> {
-    role: CaRole,
-    metadata: &'a Metadata,
-    now: OffsetDateTime,
-    serial: Serial,
-}
-
-impl CaTemplate<'_> {
-    fn params(&self, key: &CaKey) -> CertificateParams {
-        let (days, path_length) = match self.role {
-            CaRole::Root => (ROOT_DAYS, 1),
-            CaRole::Devices | CaRole::Clients | CaRole::Servers => (INTERMEDIATE_DAYS, 0),
-        };
-        let mut params = CertificateParams::default();
-        params.distinguished_name = self.subject(key);
-        params.serial_number = Some(self.serial.as_be_bytes().to_vec().into());
-        params.not_before = self.now - BACKDATE;
-        params.not_after = self.now + Duration::days(days);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(path_length));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.extended_key_usages = self.role.extended_key_usages();
-        params.use_authority_key_identifier_extension = self.role != CaRole::Root;
-        params
-    }
-
-    /// The name has a part of the key's id in it, so that neither a rotation nor another authority of the same
-    /// organisation gives two issuers one name.
-    fn subject(&self, key: &CaKey) -> DistinguishedName {
-        let key_id = KeyId::of_spki(&key.subject_public_key_info()).to_string();
-        let short_id = key_id.get(..8).unwrap_or_default();
-        let mut subject = DistinguishedName::new();
-        subject.push(DnType::OrganizationName, self.metadata.organisation.as_str());
-        subject.push(DnType::CommonName, format!("{} {} {short_id}", self.metadata.organisation, self.role));
-        subject
+fn parse_x509(der: &[u8]) -> Result<X509Certificate<'_>, String> {
+    match x509_parser::parse_x509_certificate(der) {
+        Ok(([], x509)) => Ok(x509),
+        _ => Err("this is not a certificate".to_owned()),
     }
 }
 
-fn checked_organisation(text: &str) -> Result<String> {
-    let printable = !text.trim().is_empty() && !text.chars().any(char::is_control);
-    if printable && text.len() <= ORGANISATION_BYTES_MAX {
-        return Ok(text.to_owned());
+fn subject_key_id(x509: &X509Certificate<'_>) -> Option<KeyId> {
+    x509.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => id.0.try_into().ok().map(KeyId),
+        _ => None,
+    })
+}
+
+/// An edited `ca.toml` would give devices that are out there another identity.
+fn check_trust_domain(x509: &X509Certificate<'_>, trust_domain: &TrustDomain) -> Result<(), String> {
+    let expected = trust_domain.to_uri();
+    let names = x509.subject_alternative_name().ok().flatten();
+    let named = names.is_some_and(|names| {
+        names.value.general_names.iter().any(|name| matches!(name, GeneralName::URI(uri) if *uri == expected))
+    });
+    if named {
+        return Ok(());
     }
-    Err(Error::Organisation { bytes_max: ORGANISATION_BYTES_MAX })
-}
-
-fn write_certificate(dir: &Path, role: CaRole, der: &[u8]) -> Result<()> {
-    let text = pem::encode(pem::CERTIFICATE, der);
-    disk::write_new(&dir.join(role.certificate_file()), text.as_bytes(), disk::PUBLIC)
-}
-
-/// Reads a certificate of the authority and checks that it is one, and that its signer made it.
-fn read_certificate(dir: &Path, role: CaRole, signer: Option<&CaCertificate>) -> Result<CaCertificate> {
-    let path = dir.join(role.certificate_file());
-    let text = disk::read(&path)?;
-    let der = pem::decode(&text, &[pem::CERTIFICATE]).map_err(|reason| bad_file(path.clone(), reason))?;
-    let certificate = CaCertificate::parse(&der, signer).map_err(|reason| bad_file(path, reason))?;
-    Ok(certificate)
-}
-
-impl CaCertificate {
-    fn parse(der: &[u8], signer: Option<&Self>) -> Result<Self, &'static str> {
-        let (rest, x509) = x509_parser::parse_x509_certificate(der).map_err(|_| "this is not a certificate")?;
-        if !rest.is_empty() {
-            return Err("something follows the certificate");
-        }
-        if !x509.is_ca() {
-            return Err("this certificate is not one of an authority");
-        }
-        let verified = match signer {
-            None => x509.verify_signature(None),
-            Some(signer) => {
-                let (_, signer) =
-                    x509_parser::parse_x509_certificate(&signer.der).map_err(|_| "its signer is not a certificate")?;
-                x509.verify_signature(Some(signer.public_key()))
-            }
-        };
-        verified.map_err(|_| "this certificate is not signed by the root")?;
-        Ok(Self {
-            der: der.to_vec().into(),
-            key_id: KeyId::of_spki(x509.public_key().raw),
-            not_before: x509.validity().not_before.to_datetime(),
-            not_after: x509.validity().not_after.to_datetime(),
-        })
-    }
+    Err(format!("this certificate is not of the trust domain {trust_domain} that {METADATA_FILE} names"))
 }
 
 fn bad_file(path: PathBuf, reason: impl fmt::Display) -> Error {

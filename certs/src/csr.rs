@@ -1,6 +1,8 @@
 //! Signing requests (PKCS#10, RFC 2986): the key and the proof that its owner holds it. All else that a request asks
 //! for, such as names and extensions, is passed over unread.
 
+use std::fmt;
+
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 
 use crate::der::{self, DerError, Dotted, Reader, Value};
@@ -25,6 +27,16 @@ pub enum KeyKind {
     P384,
     /// Ed25519.
     Ed25519,
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::Ed25519 => "Ed25519",
+        })
+    }
 }
 
 /// Why a signing request is refused.

@@ -154,3 +154,69 @@ impl fmt::Display for Dotted<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_definite_and_in_their_shortest_form() {
+        fn check(header: &[u8], content_bytes: Option<usize>) {
+            let bytes = [header, &vec![0; content_bytes.unwrap_or(0x300)]].concat();
+            let taken = Reader::new(&bytes).take_any("a value").ok().map(|value| value.content.len());
+            assert_eq!(taken, content_bytes, "{header:02x?}");
+        }
+        check(&[0x04, 0x00], Some(0));
+        check(&[0x04, 0x7f], Some(0x7f));
+        check(&[0x04, 0x81, 0x80], Some(0x80));
+        check(&[0x04, 0x82, 0x01, 0x00], Some(0x100));
+        check(&[0x04, 0x81, 0x7f], None);
+        check(&[0x04, 0x82, 0x00, 0x80], None);
+        check(&[0x04, 0x80], None);
+        check(&[0x04, 0x85, 0x01, 0x00, 0x00, 0x00, 0x00], None);
+        check(&[0x04, 0x84, 0xff, 0xff, 0xff, 0xff], None);
+        check(&[0x04, 0xff], None);
+        // Tags of more than one octet are in nothing that is read here.
+        check(&[0x1f, 0x01, 0x00], None);
+    }
+
+    #[test]
+    fn positive_integers_are_in_their_shortest_form() {
+        fn check(content: &[u8], magnitude: Option<&[u8]>) {
+            let bytes = [&[INTEGER, content.len() as u8], content].concat();
+            let value = Reader::new(&bytes).take(INTEGER, "an integer").expect("an integer");
+            assert_eq!(value.positive("positive").ok(), magnitude, "{content:02x?}");
+        }
+        check(&[0x01], Some(&[0x01]));
+        check(&[0x7f, 0xff], Some(&[0x7f, 0xff]));
+        check(&[0x00, 0x80], Some(&[0x80]));
+        check(&[], None);
+        check(&[0x00], None);
+        check(&[0x80], None);
+        check(&[0x00, 0x7f], None);
+        check(&[0x00, 0x00, 0x80], None);
+    }
+
+    #[test]
+    fn an_error_says_where() {
+        let bytes = [SEQUENCE, 5, INTEGER, 1, 7, OID, 0, OID];
+        let mut inside = Reader::new(&bytes).take(SEQUENCE, "a sequence").expect("a sequence").inside();
+        inside.take(INTEGER, "an integer").expect("an integer");
+        let error = inside.take(INTEGER, "a second integer").map(|value| value.tag);
+        assert_eq!(error, Err(DerError { at_byte: 5, expected: "a second integer" }));
+        assert_eq!(Reader::new(&bytes[..4]).take(SEQUENCE, "a sequence").map(|_| ()).map_err(|e| e.at_byte), Err(0));
+    }
+
+    #[test]
+    fn object_identifiers_are_shown_in_dotted_form() {
+        fn check(oid: &[u8], shown: &str) {
+            assert_eq!(Dotted(oid).to_string(), shown);
+        }
+        check(&[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01], "1.2.840.10045.2.1");
+        check(&[0x2b, 0x65, 0x70], "1.3.101.112");
+        check(&[0x88, 0x37, 0x03], "2.999.3");
+        check(&[], "");
+        // Longer than any number here: it is only to be shown.
+        Dotted(&[0xff; 40]).to_string();
+    }
+}

@@ -17,7 +17,7 @@ pub(crate) const PUBLIC: u32 = 0o644;
 /// Writes a file that must not exist yet: a temporary file, fsync, rename, fsync of the directory.
 pub(crate) fn write_new(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     let failed = |source| Error::Io { action: "write", path: path.to_owned(), source };
-    if path.try_exists().map_err(failed)? {
+    if exists(path)? {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
     let temporary = path.with_extension("tmp");
@@ -39,6 +39,11 @@ pub(crate) fn create_dir(dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).map_err(failed)?;
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(failed)?;
     sync_dir_of(dir).map_err(failed)
+}
+
+/// Whether there is such a file.
+pub(crate) fn exists(path: &Path) -> Result<bool> {
+    path.try_exists().map_err(|source| Error::Io { action: "look for", path: path.to_owned(), source })
 }
 
 /// Reads a small text file.

@@ -90,6 +90,9 @@ pub enum Error {
     /// A server certificate without a DNS name or address is of no use to any TLS client.
     #[error("a server certificate needs at least one DNS name or IP address")]
     NoServerNames,
+    /// Neither a DNS name nor an IP address.
+    #[error("{0:?} is neither a DNS name nor an IP address")]
+    ServerAddress(String),
     /// More names than a certificate may carry.
     #[error("a server certificate takes at most {max} DNS names and addresses; {asked} were asked for")]
     TooManyServerNames {
@@ -99,6 +102,9 @@ pub enum Error {
         max: usize,
     },
 
+    /// A private key of the operator's cannot be used.
+    #[error("the private key is not {0}")]
+    PrivateKey(String),
     /// The random number generator, or a signing key, failed.
     #[error("cryptography failed: {0}")]
     Crypto(String),
@@ -118,6 +124,8 @@ impl Error {
             | Self::Lifetime(_)
             | Self::IssuerNotValid(_)
             | Self::NoServerNames
+            | Self::PrivateKey(_)
+            | Self::ServerAddress(_)
             | Self::TooManyServerNames { .. } => Fault::Operator,
             Self::Crypto(_) => Fault::Ours,
         }

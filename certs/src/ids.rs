@@ -113,6 +113,11 @@ impl TrustDomain {
         Ok(Self(text.into()))
     }
 
+    /// The SPIFFE id of the domain itself, which is that of its authority.
+    pub(crate) fn to_uri(&self) -> String {
+        format!("{SCHEME}{self}")
+    }
+
     /// The name itself.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyUsagePurpose, PublicKeyData, SanType};
 use rustls_pki_types::{CertificateDer, DnsName};
-use time::{Duration, OffsetDateTime};
+use time::{Duration, OffsetDateTime, UtcOffset};
 
 use crate::authority::{Authority, CaRole, Intermediate};
 use crate::csr::SigningRequest;
 use crate::error::{Error, Result};
 use crate::ids::{ClientUuid, DeviceId, ServerName, SpiffeId, SpiffeKind};
-use crate::keystore::LeafKey;
+use crate::keystore::PrivateKey;
 use crate::pem;
 use crate::serial::{KeyId, Serial};
 
@@ -48,10 +48,27 @@ impl Validity {
 pub struct ServerNames {
     /// The name in the SPIFFE id.
     pub name: ServerName,
-    /// The DNS names that clients connect to; a leading `*.` is allowed.
+    /// The DNS names that clients connect to.
     pub dns: Vec<DnsName<'static>>,
     /// The addresses that clients connect to.
     pub addresses: Vec<IpAddr>,
+}
+
+impl ServerNames {
+    /// Takes each of `addresses` for an IP address when it is one, and for a DNS name when not.
+    pub fn parse<'a>(name: ServerName, addresses: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut names = Self { name, dns: Vec::new(), addresses: Vec::new() };
+        for text in addresses {
+            if let Ok(address) = text.parse() {
+                names.addresses.push(address);
+            } else if let Ok(dns) = DnsName::try_from(text) {
+                names.dns.push(dns.to_owned());
+            } else {
+                return Err(Error::ServerAddress(text.to_owned()));
+            }
+        }
+        Ok(names)
+    }
 }
 
 /// A certificate that was issued.
@@ -115,7 +132,7 @@ impl Authority {
     }
 
     /// Issues a certificate for a key that this program holds: its own listeners.
-    pub fn issue_server_for_key(&self, key: &LeafKey, names: &ServerNames, validity: &Validity) -> Result<Issued> {
+    pub fn issue_server_for_key(&self, key: &PrivateKey, names: &ServerNames, validity: &Validity) -> Result<Issued> {
         self.issue_server_for(key, names, validity)
     }
 
@@ -178,8 +195,8 @@ impl Leaf<'_> {
         if !(ca.not_before..=ca.not_after).contains(&now) {
             return Err(Error::IssuerNotValid(self.role));
         }
-        // X.509 counts in whole seconds: what is handed back is what the certificate says.
-        let whole = |time: OffsetDateTime| time.replace_nanosecond(0).unwrap_or(time);
+        // X.509 has UTC and whole seconds: what is handed back is what the certificate says.
+        let whole = |time: OffsetDateTime| time.to_offset(UtcOffset::UTC).truncate_to_second();
         match now.checked_add(lifetime) {
             Some(end) if lifetime >= Duration::SECOND => Ok((whole(now - BACKDATE), whole(end).min(ca.not_after))),
             _ => Err(Error::Lifetime(lifetime.whole_seconds())),

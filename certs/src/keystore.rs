@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use rcgen::{PublicKeyData, SignatureAlgorithm, SigningKey};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use zeroize::Zeroizing;
 
 use crate::authority::CaRole;
@@ -19,6 +20,8 @@ pub trait KeyStore: Send + Sync {
     fn create(&self, role: CaRole) -> Result<CaKey>;
     /// Opens a key that was made before.
     fn open(&self, role: CaRole) -> Result<CaKey>;
+    /// Whether the key is there, without opening it.
+    fn holds(&self, role: CaRole) -> Result<bool>;
 }
 
 /// A signing key of the authority, wherever it is.
@@ -68,7 +71,8 @@ impl FileKeyStore {
 
 impl KeyStore for FileKeyStore {
     fn create(&self, role: CaRole) -> Result<CaKey> {
-        let key = LeafKey::generate()?;
+        let key = PrivateKey::generate()?;
+        // `write_new` refuses when there is one.
         disk::write_new(&self.dir.join(role.key_file()), key.to_pem().as_bytes(), disk::PRIVATE)?;
         Ok(CaKey::new(key))
     }
@@ -76,20 +80,24 @@ impl KeyStore for FileKeyStore {
     fn open(&self, role: CaRole) -> Result<CaKey> {
         let path = self.dir.join(role.key_file());
         let text = disk::read_private(&path)?;
-        match LeafKey::from_pem(&text) {
+        match PrivateKey::from_pem(&text) {
             Ok(key) => Ok(CaKey::new(key)),
-            Err(_) => Err(Error::BadFile { path, reason: "this is not a P-256 key in PKCS#8 PEM".to_owned() }),
+            Err(error) => Err(Error::BadFile { path, reason: error.to_string() }),
         }
+    }
+
+    fn holds(&self, role: CaRole) -> Result<bool> {
+        disk::exists(&self.dir.join(role.key_file()))
     }
 }
 
 /// A P-256 key that this program holds itself: of a server, of a simulated device, of the authority.
-pub struct LeafKey {
+pub struct PrivateKey {
     pkcs8: Zeroizing<Vec<u8>>,
     pair: EcdsaKeyPair,
 }
 
-impl LeafKey {
+impl PrivateKey {
     /// Makes a new key.
     pub fn generate() -> Result<Self> {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())?;
@@ -99,19 +107,24 @@ impl LeafKey {
     /// Reads a key in PKCS#8 PEM.
     pub fn from_pem(text: &str) -> Result<Self> {
         let pkcs8 = pem::decode(text, &[pem::PRIVATE_KEY])
-            .map_err(|reason| Error::Crypto(format!("the private key is not PKCS#8 PEM: {reason}")))?;
+            .map_err(|reason| Error::PrivateKey(format!("PKCS#8 PEM: {reason}")))?;
         Self::from_pkcs8(pkcs8)
     }
 
     fn from_pkcs8(pkcs8: Zeroizing<Vec<u8>>) -> Result<Self> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())
-            .map_err(|reason| Error::Crypto(format!("the private key is not of P-256 in PKCS#8: {reason}")))?;
+            .map_err(|reason| Error::PrivateKey(format!("one of P-256 in PKCS#8: {reason}")))?;
         Ok(Self { pkcs8, pair })
     }
 
     /// The private key in PKCS#8 PEM.
     pub fn to_pem(&self) -> Zeroizing<String> {
         Zeroizing::new(pem::encode(pem::PRIVATE_KEY, &self.pkcs8))
+    }
+
+    /// The private key as a TLS endpoint takes it.
+    pub fn to_der(&self) -> PrivatePkcs8KeyDer<'static> {
+        self.pkcs8.to_vec().into()
     }
 
     /// A signing request in PEM, with an empty subject: the authority sets the names.
@@ -125,23 +138,23 @@ impl LeafKey {
 
 /// Makes a new P-256 key, in PKCS#8 PEM.
 pub fn generate_key_pem() -> Result<Zeroizing<String>> {
-    Ok(LeafKey::generate()?.to_pem())
+    Ok(PrivateKey::generate()?.to_pem())
 }
 
-impl fmt::Debug for LeafKey {
+impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LeafKey")
+        f.write_str("PrivateKey")
     }
 }
 
-impl SigningKey for LeafKey {
+impl SigningKey for PrivateKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| rcgen::Error::RingUnspecified)?;
         Ok(signature.as_ref().to_vec())
     }
 }
 
-impl PublicKeyData for LeafKey {
+impl PublicKeyData for PrivateKey {
     fn der_bytes(&self) -> &[u8] {
         self.pair.public_key().as_ref()
     }

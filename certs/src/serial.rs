@@ -80,14 +80,15 @@ fn digit(hex: u8) -> Option<u8> {
     char::from(hex).to_digit(16).and_then(|value| value.try_into().ok())
 }
 
-/// Which key signed a certificate: the issuer's subject key identifier, of 20 octets (RFC 7093, method 1).
+/// Which key signed a certificate: the issuer's subject key identifier, of 20 octets.
 ///
-/// A serial number is unique only together with it.
+/// A serial number is unique only together with it. Ours are the first 160 bits of the SHA-256 of the key's
+/// SubjectPublicKeyInfo (RFC 7093, 2, method 4, cut to the usual length).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub [u8; 20]);
 
 impl KeyId {
-    /// The id of a key: the first 160 bits of the SHA-256 of its SubjectPublicKeyInfo.
+    /// The id of a key of ours.
     pub(crate) fn of_spki(spki_der: &[u8]) -> Self {
         let digest = ring::digest::digest(&ring::digest::SHA256, spki_der);
         let mut id = [0; 20];
