@@ -7,9 +7,29 @@
 //! The identity of a leaf is its one SPIFFE id, a URI in the subject alternative name. [`LeafIdentity`] reads it back,
 //! and is the only way to tell whom a certificate is for: the common name is for people to read.
 //!
+//! ```
+//! use mooring_certs::{Authority, CaOptions, DeviceId, LeafIdentity, PrivateKey, SigningRequest, TrustDomain, Validity};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let now = time::macros::datetime!(2026-06-01 12:00 UTC);
+//! # let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+//! let options = CaOptions { trust_domain: TrustDomain::default(), organisation: "Example".to_owned(), now };
+//! let (authority, _is_new) = Authority::open_or_create(&dir.path().join("ca"), &options)?;
+//!
+//! // The device makes its key and its request, the authority the certificate.
+//! let key = PrivateKey::generate()?;
+//! let request = SigningRequest::parse(key.request_pem()?.as_bytes())?;
+//! let issued = authority.issue_device(&request, DeviceId::parse(id)?, &Validity::new(now, Validity::DEVICE))?;
+//!
+//! let identity = LeafIdentity::read(&issued.der)?;
+//! assert_eq!(identity.spiffe_id.to_string(), format!("spiffe://mooring.local/device/{id}"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The crate has no clock and no sockets: `now` is an argument. It touches the disk in [`authority`] and [`keystore`]
 //! alone.
 
+pub mod anchors;
 pub mod authority;
 pub mod csr;
 mod der;
@@ -23,6 +43,7 @@ pub mod leaf;
 mod pem;
 pub mod serial;
 
+pub use anchors::{Anchor, TrustAnchors};
 pub use authority::{Authority, CaOptions, CaRole};
 pub use csr::{CsrError, KeyKind, SigningRequest};
 pub use error::{Error, Fault, Result};

@@ -11,9 +11,11 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Bench, DAY, NOW, UUID, assert_refused, options, year};
-use mooring_certs::{Authority, CaOptions, CaRole, DeviceId, Error, TrustDomain, Validity};
+use mooring_certs::keystore::FileKeyStore;
+use mooring_certs::{Authority, CaKey, CaOptions, CaRole, DeviceId, Error, KeyStore, TrustDomain, Validity};
 use tempfile::TempDir;
 use time::Duration;
 
@@ -67,30 +69,52 @@ fn its_directory_and_keys_are_for_their_owner_alone() {
 }
 
 #[test]
-fn a_half_made_directory_is_refused_and_left_alone() {
-    // As many states as there are files: the first of them written, the rest not.
-    let order = [
-        "root.key",
-        "root.pem",
-        "devices.key",
-        "devices.pem",
-        "clients.key",
-        "clients.pem",
-        "servers.key",
-        "servers.pem",
-        "ca.toml",
-    ];
-    for written in 1..order.len() {
+fn a_directory_that_lacks_any_file_is_refused_and_left_alone() {
+    for lacking in FILES.into_iter().filter(|file| *file != "root.key") {
         let bench = Bench::new();
-        for file in &order[written..] {
-            fs::remove_file(bench.path("ca").join(file)).expect("remove a file");
-        }
+        fs::remove_file(bench.path("ca").join(lacking)).expect("remove a file");
         let before = files_in(&bench);
-        let result = Authority::open_or_create(&bench.path("ca"), &options());
-        assert!(matches!(result, Err(Error::HalfMade { .. })), "{written} files: {result:?}");
-        assert_refused(result, "ca.toml");
-        assert!(matches!(Authority::create(&bench.path("ca"), &options()), Err(Error::HalfMade { .. })));
+        assert_refused(Authority::open_or_create(&bench.path("ca"), &options()), &format!("missing {lacking})"));
+        assert_refused(Authority::create(&bench.path("ca"), &options()), &format!("missing {lacking})"));
         assert_eq!(files_in(&bench), before);
+    }
+}
+
+#[test]
+fn a_creation_that_was_interrupted_is_refused_and_left_alone() {
+    for keys_made in 1..ROLES.len() {
+        let bench = Bench::new();
+        let dir = bench.path("new");
+        let keys = FailingStore { inner: FileKeyStore::new(dir.clone()), left: AtomicUsize::new(keys_made) };
+        assert_refused(Authority::create_with(&dir, &keys, &options()), "the token is gone");
+        let root_pem = fs::read(dir.join("root.pem")).expect("the root was written");
+        let result = Authority::open_or_create(&dir, &options());
+        assert!(matches!(result, Err(Error::HalfMade { .. })), "{keys_made} keys: {result:?}");
+        assert_refused(result, "ca.toml");
+        assert_eq!(fs::read(dir.join("root.pem")).expect("it is still there"), root_pem);
+    }
+}
+
+/// Makes so many keys and then no more.
+struct FailingStore {
+    inner: FileKeyStore,
+    left: AtomicUsize,
+}
+
+impl KeyStore for FailingStore {
+    fn create(&self, role: CaRole) -> Result<CaKey, Error> {
+        let left = self.left.load(Ordering::Relaxed);
+        let left = left.checked_sub(1).ok_or_else(|| Error::Crypto("the token is gone".to_owned()))?;
+        self.left.store(left, Ordering::Relaxed);
+        self.inner.create(role)
+    }
+
+    fn open(&self, role: CaRole) -> Result<CaKey, Error> {
+        self.inner.open(role)
+    }
+
+    fn holds(&self, role: CaRole) -> Result<bool, Error> {
+        self.inner.holds(role)
     }
 }
 

@@ -248,6 +248,37 @@ fn a_renewal_with_the_same_key_is_another_certificate_of_the_same_identity() {
     assert_ne!(first.serial, second.serial);
 }
 
+#[test]
+fn a_leaf_has_the_anchor_of_its_kind_and_no_other() {
+    fn check(bench: &Bench, leaf: &LeafIdentity, roles: &[CaRole], expected: &Result<CaRole, LeafError>) {
+        let anchors = bench.authority.trust_anchors(roles);
+        assert_eq!(&anchors.anchor_for(leaf, NOW).map(|anchor| anchor.role), expected);
+    }
+    let bench = Bench::new();
+    let issued = bench.authority.issue_device(&bench.p256_request(), DeviceId::from(UUID), &year()).expect("issued");
+    let leaf = LeafIdentity::read(&issued.der).expect("a leaf");
+    let client = SpiffeKind::Client(ClientUuid::from(UUID));
+    let peers = [CaRole::Devices, CaRole::Clients];
+
+    check(&bench, &leaf, &peers, &Ok(CaRole::Devices));
+    check(&bench, &leaf, &[CaRole::Clients], &Err(LeafError::KindNotAccepted(CaRole::Devices)));
+    let server = SpiffeId { kind: SpiffeKind::Server(ServerName::parse("a").unwrap()), ..leaf.spiffe_id.clone() };
+    let server = LeafIdentity { spiffe_id: server, ..leaf.clone() };
+    check(&bench, &server, &peers, &Err(LeafError::KindNotAccepted(CaRole::Servers)));
+    // A client's name under the devices' intermediate.
+    let client = LeafIdentity { spiffe_id: SpiffeId { kind: client, ..leaf.spiffe_id.clone() }, ..leaf.clone() };
+    check(&bench, &client, &peers, &Err(LeafError::UnknownIssuer));
+    let other = TrustDomain::parse("mooring.other").unwrap();
+    let foreign = SpiffeId { trust_domain: other.clone(), ..leaf.spiffe_id.clone() };
+    let foreign = LeafIdentity { spiffe_id: foreign, ..leaf.clone() };
+    check(&bench, &foreign, &peers, &Err(LeafError::TrustDomain(other)));
+
+    let anchors = bench.authority.trust_anchors(&peers);
+    let (_, end) = bench.authority.validity(CaRole::Devices);
+    let late = anchors.anchor_for(&leaf, end + common::DAY).map(|anchor| anchor.role);
+    assert_eq!(late, Err(LeafError::IssuerNotValid(CaRole::Devices)));
+}
+
 /// A certificate with a good identity, changed.
 fn certificate(change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
     let mut params = CertificateParams::default();

@@ -41,6 +41,13 @@ fn der_and_both_pem_labels_and_text_before_the_block_are_accepted() {
 }
 
 #[test]
+fn lines_may_end_as_on_other_systems() {
+    let request = PrivateKey::generate().and_then(|key| key.request_pem()).expect("a request");
+    SigningRequest::parse(request.replace('\n', "\r\n").as_bytes()).expect("a good request");
+    SigningRequest::parse(request.trim_end().as_bytes()).expect("a good request");
+}
+
+#[test]
 fn whatever_extensions_a_request_asks_for_it_is_read() {
     for extension in [
         "basicConstraints=critical,CA:TRUE,pathlen:3",
