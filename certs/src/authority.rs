@@ -14,7 +14,7 @@ use x509_parser::prelude::X509Certificate;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::hierarchy;
-use crate::ids::TrustDomain;
+use crate::ids::{SpiffeKind, TrustDomain};
 use crate::keystore::{CaKey, FileKeyStore, KeyStore};
 use crate::pem;
 use crate::serial::KeyId;
@@ -173,16 +173,13 @@ impl Authority {
         self.root_pem() + &intermediates.concat()
     }
 
-    pub(crate) fn devices(&self) -> &Intermediate {
-        &self.devices
-    }
-
-    pub(crate) fn clients(&self) -> &Intermediate {
-        &self.clients
-    }
-
-    pub(crate) fn servers(&self) -> &Intermediate {
-        &self.servers
+    /// The intermediate that signs a kind of peer.
+    pub(crate) fn intermediate(&self, kind: &SpiffeKind) -> &Intermediate {
+        match kind {
+            SpiffeKind::Device(_) => &self.devices,
+            SpiffeKind::Client(_) => &self.clients,
+            SpiffeKind::Server(_) => &self.servers,
+        }
     }
 
     fn ca_certificate(&self, role: CaRole) -> &CaCertificate {

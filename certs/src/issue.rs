@@ -7,7 +7,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyUsagePurpose,
 use rustls_pki_types::{CertificateDer, DnsName};
 use time::{Duration, OffsetDateTime, UtcOffset};
 
-use crate::authority::{Authority, CaRole, Intermediate};
+use crate::authority::{Authority, CaCertificate, CaRole};
 use crate::csr::SigningRequest;
 use crate::error::{Error, Result};
 use crate::ids::{ClientUuid, DeviceId, ServerName, SpiffeId, SpiffeKind};
@@ -116,95 +116,89 @@ impl fmt::Debug for Issued {
 impl Authority {
     /// Issues a certificate for a device.
     pub fn issue_device(&self, request: &SigningRequest, id: DeviceId, validity: &Validity) -> Result<Issued> {
-        let leaf = Leaf { role: CaRole::Devices, kind: SpiffeKind::Device(id), names: Vec::new(), validity };
-        self.issue(self.devices(), request.public_key(), leaf)
+        self.issue(request.public_key(), SpiffeKind::Device(id), Vec::new(), validity)
     }
 
     /// Issues a certificate for a client of a person.
     pub fn issue_client(&self, request: &SigningRequest, id: ClientUuid, validity: &Validity) -> Result<Issued> {
-        let leaf = Leaf { role: CaRole::Clients, kind: SpiffeKind::Client(id), names: Vec::new(), validity };
-        self.issue(self.clients(), request.public_key(), leaf)
+        self.issue(request.public_key(), SpiffeKind::Client(id), Vec::new(), validity)
     }
 
     /// Issues a certificate for a server that made its own request.
     pub fn issue_server(&self, request: &SigningRequest, names: &ServerNames, validity: &Validity) -> Result<Issued> {
-        self.issue_server_for(request.public_key(), names, validity)
+        self.issue(request.public_key(), SpiffeKind::Server(names.name.clone()), alternative_names(names)?, validity)
     }
 
     /// Issues a certificate for a key that this program holds: its own listeners.
     pub fn issue_server_for_key(&self, key: &PrivateKey, names: &ServerNames, validity: &Validity) -> Result<Issued> {
-        self.issue_server_for(key, names, validity)
+        self.issue(key, SpiffeKind::Server(names.name.clone()), alternative_names(names)?, validity)
     }
 
-    fn issue_server_for(&self, key: &impl PublicKeyData, names: &ServerNames, validity: &Validity) -> Result<Issued> {
-        let kind = SpiffeKind::Server(names.name.clone());
-        let leaf = Leaf { role: CaRole::Servers, kind, names: server_alt_names(names)?, validity };
-        self.issue(self.servers(), key, leaf)
-    }
-
-    fn issue(&self, issuer: &Intermediate, key: &impl PublicKeyData, leaf: Leaf<'_>) -> Result<Issued> {
-        let (not_before, not_after) = leaf.dates(issuer)?;
+    /// Issues a certificate. `other_names` stand beside the SPIFFE id in the subject alternative name.
+    fn issue(
+        &self,
+        key: &impl PublicKeyData,
+        kind: SpiffeKind,
+        other_names: Vec<SanType>,
+        validity: &Validity,
+    ) -> Result<Issued> {
+        let role = kind.issuer_role();
+        let issuer = self.intermediate(&kind);
+        let (not_before, not_after) = dates(role, &issuer.certificate, validity)?;
         let serial = Serial::random(&self.random)?;
-        let spiffe_id = SpiffeId { trust_domain: self.trust_domain().clone(), kind: leaf.kind };
+        let spiffe_id = SpiffeId { trust_domain: self.trust_domain().clone(), kind };
 
-        let mut params = CertificateParams::default();
+        let mut params = leaf_params(role, &spiffe_id, other_names)?;
         params.serial_number = Some(serial.as_be_bytes().to_vec().into());
         params.not_before = not_before;
         params.not_after = not_after;
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, spiffe_id.common_name());
-        params.subject_alt_names = leaf.names;
-        params.subject_alt_names.push(SanType::URI(spiffe_id.to_string().try_into()?));
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = leaf.role.extended_key_usages();
-        params.use_authority_key_identifier_extension = true;
         let der: CertificateDer<'static> = params.signed_by(key, &issuer.issuer)?.into();
 
         let issuer_der = issuer.certificate.der.clone();
-        let chain_pem = pem::encode(pem::CERTIFICATE, &der) + &pem::encode(pem::CERTIFICATE, &issuer_der);
-        let fingerprint_sha256 = sha256(&der);
-        let issuer_id = issuer.certificate.key_id;
         Ok(Issued {
             serial,
+            chain_pem: pem::encode(pem::CERTIFICATE, &der) + &pem::encode(pem::CERTIFICATE, &issuer_der),
+            fingerprint_sha256: sha256(&der),
             der,
             issuer_der,
-            chain_pem,
             not_before,
             not_after,
-            fingerprint_sha256,
             spiffe_id,
-            issuer_id,
+            issuer_id: issuer.certificate.key_id,
         })
     }
 }
 
-/// What a leaf will say, apart from its key.
-struct Leaf<'a> {
-    role: CaRole,
-    kind: SpiffeKind,
-    /// The alternative names besides the SPIFFE id.
-    names: Vec<SanType>,
-    validity: &'a Validity,
+/// What every leaf of a role says: all of it is set here, nothing comes from a request.
+fn leaf_params(role: CaRole, spiffe_id: &SpiffeId, other_names: Vec<SanType>) -> Result<CertificateParams> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, spiffe_id.common_name());
+    params.subject_alt_names = other_names;
+    // X509-SVID, 2: exactly one URI.
+    params.subject_alt_names.push(SanType::URI(spiffe_id.to_string().try_into()?));
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = role.extended_key_usages();
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
 }
 
-impl Leaf<'_> {
-    fn dates(&self, issuer: &Intermediate) -> Result<(OffsetDateTime, OffsetDateTime)> {
-        let Validity { now, lifetime } = *self.validity;
-        let ca = &issuer.certificate;
-        if !(ca.not_before..=ca.not_after).contains(&now) {
-            return Err(Error::IssuerNotValid(self.role));
-        }
-        // X.509 has UTC and whole seconds: what is handed back is what the certificate says.
-        let whole = |time: OffsetDateTime| time.to_offset(UtcOffset::UTC).truncate_to_second();
-        match now.checked_add(lifetime) {
-            Some(end) if lifetime >= Duration::SECOND => Ok((whole(now - BACKDATE), whole(end).min(ca.not_after))),
-            _ => Err(Error::Lifetime(lifetime.whole_seconds())),
-        }
+/// The start and the end of a leaf, in UTC and whole seconds as X.509 has them: what is handed back is what the
+/// certificate says.
+fn dates(role: CaRole, issuer: &CaCertificate, validity: &Validity) -> Result<(OffsetDateTime, OffsetDateTime)> {
+    let Validity { now, lifetime } = *validity;
+    if !(issuer.not_before..=issuer.not_after).contains(&now) {
+        return Err(Error::IssuerNotValid(role));
+    }
+    let whole = |time: OffsetDateTime| time.to_offset(UtcOffset::UTC).truncate_to_second();
+    match now.checked_add(lifetime) {
+        Some(end) if lifetime >= Duration::SECOND => Ok((whole(now - BACKDATE), whole(end).min(issuer.not_after))),
+        _ => Err(Error::Lifetime(lifetime.whole_seconds())),
     }
 }
 
-fn server_alt_names(names: &ServerNames) -> Result<Vec<SanType>> {
+fn alternative_names(names: &ServerNames) -> Result<Vec<SanType>> {
     let asked = names.dns.len() + names.addresses.len();
     if asked == 0 {
         return Err(Error::NoServerNames);

@@ -69,6 +69,24 @@ fn server_certificates_are_for_their_names_and_addresses() {
 }
 
 #[test]
+fn what_is_no_name_of_a_server_is_refused() {
+    fn check(addresses: &[&str], says: &str) {
+        let bench = Bench::new();
+        let key = PrivateKey::generate().expect("a key");
+        let name = ServerName::parse("node-1").expect("a name");
+        let issued = ServerNames::parse(name, addresses.iter().copied())
+            .and_then(|names| bench.authority.issue_server_for_key(&key, &names, &year()));
+        assert_refused(issued, says);
+    }
+    check(&[], "at least one DNS name or IP address");
+    check(&["a.example", "https://b.example"], "\"https://b.example\" is neither a DNS name nor an IP address");
+    check(&["a b"], "is neither a DNS name");
+    check(&["a.example:8883"], "is neither a DNS name");
+    check(&["300.0.0.1/8"], "is neither a DNS name");
+    check(&["a.example"; 65], "at most 64 DNS names and addresses; 65 were asked for");
+}
+
+#[test]
 fn attack_a_leaf_used_as_an_issuer_is_refused() {
     let bench = Bench::new();
     let leaf = bench.authority.issue_device(&bench.p256_request(), DeviceId::from(UUID), &year()).expect("issued");
