@@ -1,0 +1,157 @@
+//! What a server is started with.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use mooring_core::{Identity, Limits};
+use mooring_log::Durability;
+use mooring_protocol::TopicFilterBuf;
+
+/// What a server is started with.
+#[derive(Clone)]
+pub struct ServerConfig {
+    /// Where clients connect.
+    pub listeners: Vec<ListenerConfig>,
+    /// Engines, each with a thread of its own; at least 1.
+    pub shards: u16,
+    /// The limits of each engine.
+    pub limits: Limits,
+    /// The limits of connections.
+    pub connections: ConnectionLimits,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// Where the log lives: the directory `log` in it. Unused with [`Durability::Memory`].
+    pub data_dir: PathBuf,
+    /// Messages on these topics are events, kept until [`crate::Node::release_events`].
+    pub event_filters: Vec<TopicFilterBuf>,
+    /// Who the broker is, as publisher of presence, of `$SYS` and of what the API sends.
+    pub broker_identity: Identity,
+    /// How often `$SYS/broker/...` is published, in seconds; 0 for never.
+    pub sys_interval_s: u32,
+    /// Clients that the timeline remembers, over all shards; the one longest silent is forgotten first.
+    pub timeline_clients_max: usize,
+    /// Entries that the timeline keeps for one client.
+    pub timeline_entries_max: usize,
+    /// What shutdown waits for clients to take their last bytes, in milliseconds.
+    pub shutdown_flush_ms_max: u64,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listeners: Vec::new(),
+            shards: 1,
+            limits: Limits::DEFAULT,
+            connections: ConnectionLimits::default(),
+            durability: Durability::Fsync,
+            data_dir: PathBuf::from("data"),
+            event_filters: Vec::new(),
+            broker_identity: Identity::new("broker"),
+            sys_interval_s: 10,
+            timeline_clients_max: 20_000,
+            timeline_entries_max: 64,
+            shutdown_flush_ms_max: 3_000,
+        }
+    }
+}
+
+/// One address to listen on.
+#[derive(Clone)]
+pub struct ListenerConfig {
+    /// Its name, in logs, metrics and [`mooring_core::Principal::listener`].
+    pub name: String,
+    /// What it speaks.
+    pub kind: ListenerKind,
+    /// The address; port 0 takes a free one, see [`crate::Server::listener_addresses`].
+    pub bind: SocketAddr,
+    /// Whether clients that name nobody may come in; the authenticator decides what they are.
+    pub allow_anonymous: bool,
+    /// The TLS settings, for [`ListenerKind::Tls`] and [`ListenerKind::Wss`].
+    pub tls: Option<Arc<dyn TlsConfigs>>,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// MQTT over TCP.
+    Tcp,
+    /// MQTT over TLS.
+    Tls,
+    /// MQTT over WebSocket at `/mqtt`.
+    Ws,
+    /// MQTT over WebSocket over TLS at `/mqtt`.
+    Wss,
+}
+
+impl ListenerKind {
+    /// Whether it needs [`ListenerConfig::tls`].
+    #[must_use]
+    pub const fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Whether MQTT comes in WebSocket frames.
+    #[must_use]
+    pub const fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+}
+
+/// Where a listener's TLS settings come from.
+pub trait TlsConfigs: Send + Sync {
+    /// The settings of now. Asked at each handshake, so that certificates are exchanged without a dropped connection.
+    fn current(&self) -> Arc<rustls::ServerConfig>;
+}
+
+impl TlsConfigs for Arc<rustls::ServerConfig> {
+    fn current(&self) -> Arc<rustls::ServerConfig> {
+        Self::clone(self)
+    }
+}
+
+/// The limits of connections, and what a client sees when it hits one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Connections in all. One more is closed at once.
+    pub connections_max: usize,
+    /// Connections from one address. One more is closed at once.
+    pub per_address_max: usize,
+    /// Connections that have not yet been let in. More wait unaccepted; those that stay silent are closed to make room, the oldest first.
+    pub handshakes_max: usize,
+    /// How long TLS and the WebSocket upgrade may take, in milliseconds from the accept; then the socket is closed.
+    pub handshake_ms_max: u64,
+    /// When CONNECT must be there, in milliseconds from the accept; then the socket is closed.
+    pub connect_ms_max: u64,
+    /// The largest CONNECT, in bytes. A larger one is answered with 0x95 (5.0) or closed, before it is read.
+    pub connect_bytes_max: usize,
+    /// How long a handshake that sent nothing is safe from being closed to make room, in milliseconds.
+    pub silent_ms_min: u64,
+    /// How long one that sent something is, in milliseconds.
+    pub unfinished_ms_min: u64,
+    /// How long sent bytes may stay unacknowledged before the kernel gives the connection up (TCP_USER_TIMEOUT), in milliseconds.
+    pub user_timeout_ms: u32,
+    /// After how much silence the kernel probes the peer (TCP keep-alive), in seconds.
+    pub tcp_keepalive_s: u64,
+    /// How long a closed connection may take to take its last bytes, in milliseconds.
+    pub close_ms_max: u64,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1_000_000,
+            per_address_max: 1_000_000,
+            handshakes_max: 512,
+            handshake_ms_max: 10_000,
+            connect_ms_max: 15_000,
+            // A will of the greatest size, 65,535 bytes, and all the rest of CONNECT fit. [MQTT-3.1.3-11]
+            connect_bytes_max: 160 * 1024,
+            silent_ms_min: 500,
+            unfinished_ms_min: 3_000,
+            user_timeout_ms: 60_000,
+            tcp_keepalive_s: 60,
+            close_ms_max: 2_000,
+        }
+    }
+}

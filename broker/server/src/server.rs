@@ -1,0 +1,297 @@
+//! Starts and ends a server.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mooring_core::record::Recovered;
+use mooring_core::{Access, Authenticate, ShardId};
+use mooring_log::{Disk, Durability, EventReader, Log, LogOptions, RealDisk};
+use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use tokio::sync::{oneshot, watch};
+
+use crate::admission::Admission;
+use crate::clock::Clock;
+use crate::config::{ConnectionLimits, ListenerConfig, ServerConfig};
+use crate::error::ServerError;
+use crate::events::EventsEnd;
+use crate::handover::{LogInput, Shared, ShardInput};
+use crate::log_thread;
+use crate::mailbox::{BlockingMailbox, Mailbox};
+use crate::node::Node;
+use crate::shard;
+use crate::taps::Taps;
+
+/// Sockets that wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// A running server: its threads end with [`Server::shutdown`], or abruptly when it is dropped.
+pub struct Server {
+    shared: Arc<Shared>,
+    node: Node,
+    addresses: Vec<(String, SocketAddr)>,
+    threads: Threads,
+}
+
+/// The threads, each with the signal that says that it has ended.
+#[derive(Default)]
+struct Threads {
+    shards: Vec<Thread>,
+    log: Option<Thread>,
+}
+
+struct Thread {
+    handle: JoinHandle<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Server {
+    /// Opens the log, binds the listeners, starts the threads, and returns once clients can connect. Blocks; needs no runtime around it.
+    pub fn start(config: ServerConfig, access: Arc<dyn Access>, authenticate: Arc<dyn Authenticate>) -> Result<Self, ServerError> {
+        let directory = config.data_dir.join("log");
+        let in_directory = |source| ServerError::Log { directory: directory.display().to_string(), source };
+        let disk: Box<dyn Disk> = Box::new(RealDisk::new(&directory).map_err(in_directory)?);
+        Self::start_with_disk(config, access, authenticate, disk)
+    }
+
+    /// As [`Server::start`], with the log on a disk of the caller's.
+    pub fn start_with_disk(
+        config: ServerConfig,
+        access: Arc<dyn Access>,
+        authenticate: Arc<dyn Authenticate>,
+        disk: Box<dyn Disk>,
+    ) -> Result<Self, ServerError> {
+        check_config(&config)?;
+        // Before the log: an address in use is the commonest mistake, and told at once.
+        let listeners = bind_all(&config)?;
+        let addresses = addresses(&listeners)?;
+        let options = LogOptions { durability: config.durability, ..LogOptions::default() };
+        let (log, recovered) = Log::open(disk, options)
+            .map_err(|source| ServerError::Log { directory: config.data_dir.join("log").display().to_string(), source })?;
+        let events = log.event_reader();
+        let shared = Arc::new(new_shared(config, authenticate, &events));
+        let threads = start_threads(&shared, &access, log, recovered)?;
+        let server = Self { node: Node::new(Arc::clone(&shared), events), shared, addresses, threads };
+        server.settle()?;
+        server.listen(listeners);
+        Ok(server)
+    }
+
+    /// The server for other parts of the process.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        self.node.clone()
+    }
+
+    /// The name and address of each listener; port 0 is resolved.
+    #[must_use]
+    pub fn listener_addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.addresses.clone()
+    }
+
+    /// Waits until the server can't go on, and says why: the log has failed and nothing is acknowledged any more, or a thread has died. The process
+    /// should end.
+    pub async fn failed(&self) -> Arc<str> {
+        let mut failure = self.shared.failure.subscribe();
+        // The sender lives in `self`.
+        let failed = failure.wait_for(Option::is_some).await;
+        failed.ok().and_then(|why| why.clone()).unwrap_or_else(|| Arc::from("the server has ended"))
+    }
+
+    /// Ends the server in order: no new connections, DISCONNECT 0x8B to each client, their last bytes out within a time limit, the log committed, the
+    /// threads ended. Needs a tokio runtime around it only as any future does.
+    pub async fn shutdown(mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.ask_all(ShardInput::Drain).await;
+        // What the ends of connections caused travels between the shards: wills, presence, and their answers.
+        for _ in 0..3 {
+            self.ask_all(ShardInput::Barrier).await;
+        }
+        for mailbox in &self.shared.shards {
+            let _ = mailbox.push(ShardInput::Stop);
+        }
+        for shard in self.threads.shards.drain(..) {
+            shard.join().await;
+        }
+        let _ = self.shared.log.push(LogInput::Stop);
+        if let Some(log) = self.threads.log.take() {
+            log.join().await;
+        }
+        self.shared.taps.close();
+    }
+
+    /// Lets the shards tell each other what they start with, before the first client comes.
+    fn settle(&self) -> Result<(), ServerError> {
+        for _ in 0..2 {
+            for (shard, mailbox) in (0..).zip(&self.shared.shards) {
+                let (done, reached) = oneshot::channel();
+                let pushed = mailbox.push(ShardInput::Barrier(done));
+                let reached = pushed.is_ok() && reached.blocking_recv().is_ok();
+                if !reached {
+                    return Err(ServerError::ShardEnded { shard });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn listen(&self, listeners: Vec<(Arc<ListenerConfig>, TcpListener)>) {
+        for (mailbox, (config, listener)) in self.shared.shards.iter().cycle().zip(listeners) {
+            let _ = mailbox.push(ShardInput::Listen(config, listener));
+        }
+    }
+
+    async fn ask_all(&self, input: impl Fn(oneshot::Sender<()>) -> ShardInput) {
+        let mut answers = Vec::with_capacity(self.shared.shards.len());
+        for mailbox in &self.shared.shards {
+            let (done, answer) = oneshot::channel();
+            if mailbox.push(input(done)).is_ok() {
+                answers.push(answer);
+            }
+        }
+        for answer in answers {
+            // A shard that died has answered as well as it can.
+            let _ = answer.await;
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        for mailbox in &self.shared.shards {
+            let _ = mailbox.push(ShardInput::Stop);
+        }
+        for shard in self.threads.shards.drain(..) {
+            let _ = shard.handle.join();
+        }
+        let _ = self.shared.log.push(LogInput::Stop);
+        if let Some(log) = self.threads.log.take() {
+            let _ = log.handle.join();
+        }
+    }
+}
+
+impl Thread {
+    fn spawn(name: &str, shared: &Arc<Shared>, run: impl FnOnce() + Send + 'static) -> Result<Self, ServerError> {
+        let (end, ended) = oneshot::channel();
+        let mark = EndOfThread { name: name.to_owned(), shared: Arc::clone(shared), _ended: end };
+        let handle = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _mark = mark;
+            run();
+        });
+        let handle = handle.map_err(|source| ServerError::Thread { thread: name.to_owned(), source })?;
+        Ok(Self { handle, ended })
+    }
+
+    async fn join(self) {
+        // Dropped by the thread as its last act, so that the join below does not wait.
+        let _ = self.ended.await;
+        let _ = self.handle.join();
+    }
+}
+
+/// Says that a thread has ended, and whether it should have.
+struct EndOfThread {
+    name: String,
+    shared: Arc<Shared>,
+    _ended: oneshot::Sender<()>,
+}
+
+impl Drop for EndOfThread {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(thread = self.name, "thread panicked");
+            self.shared.fail(&format!("thread {} panicked", self.name));
+        }
+    }
+}
+
+fn check_config(config: &ServerConfig) -> Result<(), ServerError> {
+    if config.shards == 0 {
+        return Err(ServerError::NoShards);
+    }
+    for (index, listener) in config.listeners.iter().enumerate() {
+        if listener.kind.is_tls() && listener.tls.is_none() {
+            return Err(ServerError::NoTls { listener: listener.name.clone(), address: listener.bind });
+        }
+        if config.listeners.iter().skip(index + 1).any(|other| other.name == listener.name) {
+            return Err(ServerError::ListenerTwice { listener: listener.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+fn new_shared(config: ServerConfig, authenticate: Arc<dyn Authenticate>, events: &EventReader) -> Shared {
+    Shared {
+        authenticate,
+        clock: Clock::start(),
+        shards: (0..config.shards).map(|_| Mailbox::new()).collect(),
+        log: BlockingMailbox::new(),
+        admission: Arc::new(Admission::new(config.connections.clone())),
+        taps: Taps::default(),
+        events: EventsEnd::new(events.end()),
+        failure: watch::Sender::new(None),
+        stopping: AtomicBool::new(false),
+        disconnects: AtomicU64::new(0),
+        next_shard: AtomicUsize::new(0),
+        totals: (0..config.shards).map(|_| Mutex::default()).collect(),
+        config,
+    }
+}
+
+fn start_threads(shared: &Arc<Shared>, access: &Arc<dyn Access>, log: Log, recovered: Recovered) -> Result<Threads, ServerError> {
+    let recovered = Arc::new(recovered);
+    let mut threads = Threads::default();
+    let for_log = Arc::clone(shared);
+    threads.log = Some(Thread::spawn("mooring-log", shared, move || log_thread::run(&for_log, log))?);
+    for shard in 0..shared.config.shards {
+        let (for_shard, access, recovered) = (Arc::clone(shared), Arc::clone(access), Arc::clone(&recovered));
+        let run = move || shard::run(ShardId(shard), for_shard, access, recovered);
+        threads.shards.push(Thread::spawn(&format!("mooring-shard-{shard}"), shared, run)?);
+    }
+    Ok(threads)
+}
+
+type Bound = (Arc<ListenerConfig>, TcpListener);
+
+fn bind_all(config: &ServerConfig) -> Result<Vec<Bound>, ServerError> {
+    let bind_one = |listener: &ListenerConfig| {
+        let socket = bind(listener.bind, &config.connections);
+        let socket = socket.map_err(|source| listen_error(listener, source))?;
+        Ok((Arc::new(listener.clone()), socket))
+    };
+    config.listeners.iter().map(bind_one).collect()
+}
+
+fn addresses(listeners: &[Bound]) -> Result<Vec<(String, SocketAddr)>, ServerError> {
+    let address = |(config, socket): &Bound| {
+        let address = socket.local_addr().map_err(|source| listen_error(config, source))?;
+        Ok((config.name.clone(), address))
+    };
+    listeners.iter().map(address).collect()
+}
+
+fn listen_error(listener: &ListenerConfig, source: std::io::Error) -> ServerError {
+    ServerError::Listen { listener: listener.name.clone(), address: listener.bind, source }
+}
+
+/// What is set here, each accepted socket has from its listener.
+fn bind(address: SocketAddr, limits: &ConnectionLimits) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the last connections' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = Duration::from_secs(limits.tcp_keepalive_s.max(1));
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(keepalive).with_interval(keepalive))?;
+    socket.set_tcp_user_timeout(Some(Duration::from_millis(u64::from(limits.user_timeout_ms))))?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

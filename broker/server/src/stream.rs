@@ -1,0 +1,262 @@
+//! The bytes of a connection: over TCP, TLS, or whatever the API has upgraded. The rest of the crate sees one shape.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustls::ServerConnection;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Bytes that one read takes at most.
+pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
+
+/// The buffers of one thread, shared by all of its connections.
+pub(crate) struct Scratch {
+    /// What was read, as the peer meant it. Larger than a read: TLS may add what it kept of a record before.
+    pub(crate) plain: Vec<u8>,
+    /// What TLS read from the socket.
+    pub(crate) cipher: Vec<u8>,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        const RECORD_BYTES_MAX: usize = 16 * 1024 + 256;
+        Self { plain: vec![0; READ_BYTES_MAX + 2 * RECORD_BYTES_MAX], cipher: vec![0; READ_BYTES_MAX] }
+    }
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// Bytes at the start of [`Scratch::plain`]; 0 at the end of the stream.
+    pub(crate) bytes: usize,
+    /// The socket may have more at once.
+    pub(crate) full: bool,
+}
+
+/// A stream of a kind that this crate does not know.
+pub(crate) trait AnyStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> AnyStream for S {}
+
+/// A connection's stream, on the event loop of this thread.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream>),
+    Other(Box<dyn AnyStream>),
+}
+
+/// A connection's stream between two event loops.
+pub(crate) enum PortableStream {
+    Tcp(std::net::TcpStream),
+    Tls(std::net::TcpStream, Box<ServerConnection>),
+    Other(Box<dyn AnyStream>),
+}
+
+impl PortableStream {
+    /// Puts the stream on the event loop of this thread.
+    pub(crate) fn attach(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(tcp) => Stream::Tcp(TcpStream::from_std(tcp)?),
+            Self::Tls(tcp, session) => Stream::Tls(Box::new(TlsStream::new(TcpStream::from_std(tcp)?, *session))),
+            Self::Other(stream) => Stream::Other(stream),
+        })
+    }
+}
+
+impl Stream {
+    /// Takes the stream off the event loop of this thread.
+    pub(crate) fn detach(self) -> io::Result<PortableStream> {
+        Ok(match self {
+            Self::Tcp(tcp) => PortableStream::Tcp(tcp.into_std()?),
+            Self::Tls(tls) => PortableStream::Tls(tls.tcp.into_std()?, Box::new(tls.session)),
+            Self::Other(stream) => PortableStream::Other(stream),
+        })
+    }
+
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<io::Result<Received>> {
+        let into = scratch.plain.get_mut(..READ_BYTES_MAX).unwrap_or_default();
+        match self {
+            Self::Tcp(tcp) => poll_read_into(tcp, cx, into),
+            Self::Other(stream) => poll_read_into(stream, cx, into),
+            Self::Tls(tls) => tls.poll_read(cx, scratch),
+        }
+    }
+
+    /// Writes `header` and then `bytes`, as far as the stream takes them; says how much of both together.
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, header: &[u8], bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => poll_write_both(tcp, cx, header, bytes),
+            Self::Other(stream) => poll_write_both(stream, cx, header, bytes),
+            Self::Tls(tls) => tls.poll_write(cx, header, bytes),
+        }
+    }
+
+    /// Writes what the stream itself keeps back.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Other(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(tls) => tls.poll_flush(cx),
+        }
+    }
+
+    /// Whether the stream has something to say on its own account: an answer of TLS to the peer's TLS.
+    pub(crate) fn wants_flush(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.session.wants_write())
+    }
+
+    /// Says that nothing more will come.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Other(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(tls) => tls.poll_shutdown(cx),
+        }
+    }
+}
+
+fn poll_read_into<S: AsyncRead + Unpin>(stream: &mut S, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<Received>> {
+    let mut buffer = ReadBuf::new(into);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(Received { bytes: buffer.filled().len(), full: buffer.remaining() == 0 }))
+}
+
+fn poll_write_both<S: AsyncWrite + Unpin>(stream: &mut S, cx: &mut Context<'_>, header: &[u8], bytes: &[u8]) -> Poll<io::Result<usize>> {
+    if header.is_empty() {
+        Pin::new(stream).poll_write(cx, bytes)
+    } else {
+        Pin::new(stream).poll_write_vectored(cx, &[IoSlice::new(header), IoSlice::new(bytes)])
+    }
+}
+
+/// TLS behind its handshake. The buffers of a read belong to the thread: one read of the socket feeds many records.
+pub(crate) struct TlsStream {
+    tcp: TcpStream,
+    session: ServerConnection,
+    close_told: bool,
+}
+
+impl TlsStream {
+    pub(crate) fn new(tcp: TcpStream, mut session: ServerConnection) -> Self {
+        // What waits in the session is bounded by whoever writes: a write comes only after the one before is out.
+        session.set_buffer_limit(None);
+        Self { tcp, session, close_told: false }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<io::Result<Received>> {
+        loop {
+            match self.take_plaintext(&mut scratch.plain)? {
+                // The handshake's own reads may have brought it.
+                Plaintext { bytes, .. } if bytes > 0 => return Poll::Ready(Ok(Received { bytes, full: true })),
+                Plaintext { ended: true, .. } => return Poll::Ready(Ok(Received { bytes: 0, full: false })),
+                Plaintext { .. } => {}
+            }
+            let mut buffer = ReadBuf::new(&mut scratch.cipher);
+            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
+            let full = buffer.remaining() == 0;
+            let received = buffer.filled();
+            if received.is_empty() {
+                return Poll::Ready(Ok(Received { bytes: 0, full: false }));
+            }
+            let bytes = self.decrypt(received, &mut scratch.plain)?;
+            if bytes > 0 {
+                return Poll::Ready(Ok(Received { bytes, full }));
+            }
+        }
+    }
+
+    fn decrypt(&mut self, mut received: &[u8], plain: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while !received.is_empty() {
+            self.session.read_tls(&mut received)?;
+            if let Err(error) = self.session.process_new_packets() {
+                // The alert tells the peer why; whether it goes out changes nothing.
+                let _ = self.poll_flush(&mut Context::from_waker(std::task::Waker::noop()));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+            filled += self.take_plaintext(plain.get_mut(filled..).unwrap_or_default())?.bytes;
+        }
+        Ok(filled)
+    }
+
+    fn take_plaintext(&mut self, into: &mut [u8]) -> io::Result<Plaintext> {
+        let mut taken = Plaintext { bytes: 0, ended: false };
+        while let Some(rest) = into.get_mut(taken.bytes..).filter(|rest| !rest.is_empty()) {
+            match self.session.reader().read(rest) {
+                Ok(0) => {
+                    taken.ended = true;
+                    break;
+                }
+                Ok(bytes) => taken.bytes += bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(taken)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, header: &[u8], bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_flush(cx))?;
+        // One record for all of it, where it fits one.
+        let written = self.session.writer().write_vectored(&[IoSlice::new(header), IoSlice::new(bytes)])?;
+        match self.poll_flush(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(written)),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.session.wants_write() {
+            let mut socket = BlockingWrite { tcp: &mut self.tcp, cx };
+            match self.session.write_tls(&mut socket) {
+                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.close_told {
+            self.close_told = true;
+            self.session.send_close_notify();
+        }
+        ready!(self.poll_flush(cx))?;
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+struct Plaintext {
+    bytes: usize,
+    ended: bool,
+}
+
+/// A socket as `std::io::Write`, for rustls; "not now" leaves the task to be woken.
+struct BlockingWrite<'a, 'c> {
+    tcp: &'a mut TcpStream,
+    cx: &'a mut Context<'c>,
+}
+
+impl Write for BlockingWrite<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.tcp).poll_write(self.cx, bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.tcp).poll_write_vectored(self.cx, slices))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn or_would_block(written: Poll<io::Result<usize>>) -> io::Result<usize> {
+    match written {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}

@@ -1,0 +1,160 @@
+//! What happened to each client lately, in memory: answers "why did it drop?".
+
+use std::collections::{HashMap, VecDeque};
+
+use mooring_core::notice::{Notice, NoticeKind};
+use mooring_core::{DisconnectCause, SessionKey};
+
+/// One thing that happened to a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimelineEntry {
+    /// When: milliseconds since the Unix epoch.
+    pub at_unix_ms: u64,
+    /// To whom.
+    pub session: SessionKey,
+    /// What, in one word that programs can compare: `connected`, `connect_refused`, `subscribed`, `unsubscribed`, `subscribe_refused`,
+    /// `publish_refused`, `dropped`, `disconnected`, `session_ended`.
+    pub kind: &'static str,
+    /// The particulars, for people.
+    pub text: String,
+}
+
+/// The timelines of one shard's clients.
+#[derive(Debug)]
+pub(crate) struct Timeline {
+    clients: HashMap<SessionKey, Client>,
+    clients_max: usize,
+    entries_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Client {
+    last_unix_ms: u64,
+    entries: VecDeque<(u64, NoticeKind)>,
+}
+
+impl Timeline {
+    pub(crate) fn new(clients_max: usize, entries_max: usize) -> Self {
+        Self { clients: HashMap::new(), clients_max, entries_max }
+    }
+
+    pub(crate) fn add(&mut self, at_unix_ms: u64, notice: Notice) {
+        if self.clients_max == 0 || self.entries_max == 0 {
+            return;
+        }
+        if self.clients.len() >= self.clients_max && !self.clients.contains_key(&notice.session) {
+            self.forget_silent();
+        }
+        let client = self.clients.entry(notice.session).or_default();
+        client.last_unix_ms = at_unix_ms;
+        if client.entries.len() >= self.entries_max {
+            client.entries.pop_front();
+        }
+        client.entries.push_back((at_unix_ms, notice.kind));
+    }
+
+    /// The entries of every session with this client id or identity, oldest first.
+    pub(crate) fn of(&self, client_id_or_identity: &str) -> Vec<TimelineEntry> {
+        let named = |key: &SessionKey| {
+            key.client_id.as_str() == client_id_or_identity || key.identity.as_str() == client_id_or_identity
+        };
+        let mut entries: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|(key, _)| named(key))
+            .flat_map(|(key, client)| client.entries.iter().map(move |(at, kind)| entry(*at, key, kind)))
+            .collect();
+        entries.sort_by_key(|entry| entry.at_unix_ms);
+        entries
+    }
+
+    /// Forgets a sixteenth of the clients at once, those longest silent, so that a flood of new names costs each of them little.
+    fn forget_silent(&mut self) {
+        let mut times: Vec<u64> = self.clients.values().map(|client| client.last_unix_ms).collect();
+        times.sort_unstable();
+        let oldest_kept = times.get(times.len() / 16).copied().unwrap_or(u64::MAX);
+        self.clients.retain(|_, client| client.last_unix_ms > oldest_kept);
+    }
+}
+
+fn entry(at_unix_ms: u64, session: &SessionKey, kind: &NoticeKind) -> TimelineEntry {
+    TimelineEntry { at_unix_ms, session: session.clone(), kind: kind_name(kind), text: kind_text(kind) }
+}
+
+/// The name of a kind of notice, as programs compare it.
+pub(crate) const fn kind_name(kind: &NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::Connected { .. } => "connected",
+        NoticeKind::ConnectRefused { .. } => "connect_refused",
+        NoticeKind::Subscribed { .. } => "subscribed",
+        NoticeKind::Unsubscribed { .. } => "unsubscribed",
+        NoticeKind::SubscribeRefused { .. } => "subscribe_refused",
+        NoticeKind::PublishRefused { .. } => "publish_refused",
+        NoticeKind::Dropped { .. } => "dropped",
+        NoticeKind::Disconnected { .. } => "disconnected",
+        NoticeKind::SessionEnded { .. } => "session_ended",
+    }
+}
+
+/// The particulars of a notice.
+pub(crate) fn kind_text(kind: &NoticeKind) -> String {
+    match kind {
+        NoticeKind::Connected { address, listener, session_present, version } => {
+            let session = if *session_present { "resumed session" } else { "new session" };
+            format!("MQTT {version} from {address} on {listener}, {session}")
+        }
+        NoticeKind::ConnectRefused { reason, why } => format!("{reason}: {why}"),
+        NoticeKind::Subscribed { filter, qos } => format!("{filter} at QoS {qos}"),
+        NoticeKind::Unsubscribed { filter } => filter.to_string(),
+        NoticeKind::SubscribeRefused { filter, rule } => format!("{filter}: {rule}"),
+        NoticeKind::PublishRefused { topic, rule } => format!("{topic}: {rule}"),
+        NoticeKind::Dropped { why, count } => format!("{count} messages: {why}"),
+        NoticeKind::Disconnected { cause } => cause_text(cause),
+        NoticeKind::SessionEnded { why } => (*why).to_owned(),
+    }
+}
+
+fn cause_text(cause: &DisconnectCause) -> String {
+    match cause {
+        DisconnectCause::Client(reason) => format!("by the client: {reason}"),
+        DisconnectCause::Lost(error) => format!("connection lost: {error}"),
+        DisconnectCause::KeepAlive => "nothing heard for one and a half keep alive intervals".to_owned(),
+        DisconnectCause::TakenOver => "another connection took the session over".to_owned(),
+        DisconnectCause::Protocol(reason, what) => format!("the client broke the protocol: {reason}: {what}"),
+        DisconnectCause::Server(reason, why) => format!("by the server: {reason}: {why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mooring_core::{ClientId, Identity};
+
+    use super::*;
+
+    fn notice(client: &str) -> Notice {
+        let session = SessionKey { identity: Identity::new("somebody"), client_id: ClientId::new(client) };
+        Notice { session, kind: NoticeKind::SessionEnded { why: "expired" } }
+    }
+
+    #[test]
+    fn the_oldest_entries_of_a_client_are_forgotten_first() {
+        let mut timeline = Timeline::new(10, 3);
+        for at in 1..=5 {
+            timeline.add(at, notice("a"));
+        }
+        let times: Vec<_> = timeline.of("a").iter().map(|entry| entry.at_unix_ms).collect();
+        assert_eq!(times, [3, 4, 5]);
+    }
+
+    #[test]
+    fn the_clients_longest_silent_are_forgotten_first_and_their_count_is_bounded() {
+        let mut timeline = Timeline::new(32, 3);
+        for at in 1..=100 {
+            timeline.add(at, notice(&format!("client-{at}")));
+            assert!(timeline.clients.len() <= 32);
+        }
+        assert!(timeline.of("client-1").is_empty());
+        assert_eq!(timeline.of("client-100").len(), 1);
+        assert!(timeline.of("somebody").len() > 16, "the identity names all of its clients");
+    }
+}

@@ -1,0 +1,80 @@
+//! MQTT bytes in and out: straight on the stream, or in WebSocket frames.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use crate::stream::{PortableStream, Received, Scratch, Stream};
+use crate::websocket::WebSocket;
+
+/// A connection as its task sees it.
+pub(crate) struct Transport<S = Stream> {
+    pub(crate) stream: S,
+    pub(crate) websocket: Option<Box<WebSocket>>,
+}
+
+/// A connection between two threads.
+pub(crate) type PortableTransport = Transport<PortableStream>;
+
+impl PortableTransport {
+    pub(crate) fn attach(self) -> io::Result<Transport> {
+        Ok(Transport { stream: self.stream.attach()?, websocket: self.websocket })
+    }
+}
+
+impl Transport {
+    pub(crate) fn detach(self) -> io::Result<PortableTransport> {
+        Ok(Transport { stream: self.stream.detach()?, websocket: self.websocket })
+    }
+
+    /// Reads once; what came stands at the start of [`Scratch::plain`].
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<io::Result<Received>> {
+        loop {
+            let received = ready!(self.stream.poll_read(cx, scratch))?;
+            let Some(websocket) = self.websocket.as_mut().filter(|_| received.bytes > 0) else {
+                return Poll::Ready(Ok(received));
+            };
+            let frames = scratch.plain.get_mut(..received.bytes).unwrap_or_default();
+            let bytes = websocket.unframe(frames).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+            if bytes > 0 || websocket.is_ended() {
+                return Poll::Ready(Ok(Received { bytes, full: received.full }));
+            }
+            if websocket.wants_flush() {
+                // The answer to a ping need not wait for the pump: nothing else is on its way, or it waits its turn.
+                let _ = self.poll_flush(cx)?;
+            }
+        }
+    }
+
+    /// Writes whole packets as far as the stream takes them; says how much it took. What it took and could not send, it keeps: see
+    /// [`Transport::poll_flush`].
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Some(websocket) = &mut self.websocket else {
+            return self.stream.poll_write(cx, &[], bytes);
+        };
+        ready!(websocket.poll_flush(cx, &mut self.stream))?;
+        ready!(websocket.poll_write(cx, &mut self.stream, bytes))?;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    /// Sends what was kept.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(websocket) = &mut self.websocket {
+            ready!(websocket.poll_flush(cx, &mut self.stream))?;
+        }
+        self.stream.poll_flush(cx)
+    }
+
+    /// Whether something was kept that nobody waits for yet.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.websocket.as_ref().is_some_and(|websocket| websocket.wants_flush()) || self.stream.wants_flush()
+    }
+
+    /// Says that nothing more will come.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(websocket) = &mut self.websocket {
+            websocket.close();
+            ready!(websocket.poll_flush(cx, &mut self.stream))?;
+        }
+        self.stream.poll_shutdown(cx)
+    }
+}
