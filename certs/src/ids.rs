@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::authority::CaRole;
+
 /// The longest SPIFFE id that is read, in bytes.
 pub const SPIFFE_ID_BYTES_MAX: usize = 255;
 /// The longest trust domain, in bytes.
@@ -44,6 +46,17 @@ pub enum SpiffeKind {
     Client(ClientUuid),
     /// `/server/<name>`: a node of the broker.
     Server(ServerName),
+}
+
+impl SpiffeKind {
+    /// Which intermediate signs this kind of peer, and no other kind.
+    pub const fn issuer_role(&self) -> CaRole {
+        match self {
+            Self::Device(_) => CaRole::Devices,
+            Self::Client(_) => CaRole::Clients,
+            Self::Server(_) => CaRole::Servers,
+        }
+    }
 }
 
 impl SpiffeId {

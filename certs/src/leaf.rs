@@ -2,9 +2,8 @@
 
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
-use crate::authority::CaRole;
 use crate::der::{self, DerError, Reader, Value};
-use crate::ids::{IdError, SpiffeId, TrustDomain};
+use crate::ids::{IdError, SpiffeId};
 use crate::serial::{KeyId, Serial};
 
 /// Whom a leaf is for, who signed it, and when it is valid. It says nothing of whether the certificate is genuine:
@@ -23,7 +22,7 @@ pub struct LeafIdentity {
     pub not_after: OffsetDateTime,
 }
 
-/// Why a certificate gives its holder no identity here.
+/// Why a certificate has no identity.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeafError {
@@ -42,18 +41,6 @@ pub enum LeafError {
     /// No authority key identifier of the length that ours have.
     #[error("it does not say by its key identifier who signed it")]
     IssuerId,
-    /// Of another trust domain.
-    #[error("it is of the trust domain {0}")]
-    TrustDomain(TrustDomain),
-    /// Of a kind of peer that is not taken here, such as a server that comes as a client.
-    #[error("peers that the {0} intermediate signs are not accepted here")]
-    KindNotAccepted(CaRole),
-    /// Not signed by the intermediate for its kind of peer.
-    #[error("its issuer is not the one for its kind of peer")]
-    UnknownIssuer,
-    /// The time of the issuer itself has not come or is over.
-    #[error("the {0} intermediate that signed it is not valid at this time")]
-    IssuerNotValid(CaRole),
     /// An extension is there twice. RFC 5280, 4.2: a certificate must not include more than one instance.
     #[error("it has the same extension twice")]
     DuplicateExtension,

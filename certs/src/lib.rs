@@ -29,7 +29,6 @@
 //! The crate has no clock and no sockets: `now` is an argument. It touches the disk in [`authority`] and [`keystore`]
 //! alone.
 
-pub mod anchors;
 pub mod authority;
 pub mod csr;
 mod der;
@@ -43,7 +42,6 @@ pub mod leaf;
 mod pem;
 pub mod serial;
 
-pub use anchors::{Anchor, TrustAnchors};
 pub use authority::{Authority, CaOptions, CaRole};
 pub use csr::{CsrError, KeyKind, SigningRequest};
 pub use error::{Error, Fault, Result};

@@ -58,26 +58,31 @@ impl fmt::Debug for Serial {
     }
 }
 
-/// Text that is not a serial number.
+/// Text that is not a serial number or a key identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a serial number is 2 to 40 hexadecimal digits, an even number of them, and not zero")]
-pub struct SerialError;
+pub enum HexError {
+    /// Not a serial number.
+    #[error("a serial number is 2 to 40 hexadecimal digits, an even number of them, and not zero")]
+    Serial,
+    /// Not a key identifier.
+    #[error("a key identifier is 40 hexadecimal digits")]
+    KeyId,
+}
 
 impl FromStr for Serial {
-    type Err = SerialError;
+    type Err = HexError;
 
-    fn from_str(text: &str) -> Result<Self, SerialError> {
-        if text.len() > 2 * SERIAL_BYTES_MAX {
-            return Err(SerialError);
-        }
-        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(SerialError) };
-        let bytes = pairs.iter().map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?)).collect::<Option<Vec<u8>>>();
-        bytes.and_then(|bytes| Self::from_be_bytes(&bytes)).ok_or(SerialError)
+    fn from_str(text: &str) -> Result<Self, HexError> {
+        bytes_of_hex(text).and_then(|bytes| Self::from_be_bytes(&bytes)).ok_or(HexError::Serial)
     }
 }
 
-fn digit(hex: u8) -> Option<u8> {
-    char::from(hex).to_digit(16).and_then(|value| value.try_into().ok())
+impl FromStr for KeyId {
+    type Err = HexError;
+
+    fn from_str(text: &str) -> Result<Self, HexError> {
+        bytes_of_hex(text).and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(HexError::KeyId)
+    }
 }
 
 /// Which key signed a certificate: the issuer's subject key identifier, of 20 octets.
@@ -185,4 +190,17 @@ impl fmt::Display for RevocationReason {
 
 fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// The bytes of at most 40 hexadecimal digits.
+fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    if pairs.len() > SERIAL_BYTES_MAX {
+        return None;
+    }
+    pairs.iter().map(|&[high, low]| Some((digit(high)? << 4) | digit(low)?)).collect()
+}
+
+fn digit(hex: u8) -> Option<u8> {
+    char::from(hex).to_digit(16).and_then(|value| value.try_into().ok())
 }

@@ -12,7 +12,7 @@ mod common;
 use common::{Bench, NOW, OTHER_UUID, UUID, year};
 use mooring_certs::ids::ServerName;
 use mooring_certs::{
-    CaRole, ClientUuid, DeviceId, LeafError, LeafIdentity, PrivateKey, RevocationReason, Serial, ServerNames,
+    CaRole, ClientUuid, DeviceId, KeyId, LeafError, LeafIdentity, PrivateKey, RevocationReason, Serial, ServerNames,
     SigningRequest, SpiffeId, SpiffeKind, TrustDomain,
 };
 use rcgen::{BasicConstraints, CertificateParams, CustomExtension, DnType, IsCa, SanType};
@@ -104,6 +104,15 @@ fn serial_numbers_are_read_and_written_in_hexadecimal() {
     check(&"ab".repeat(20), Some(&"ab".repeat(20)));
     for wrong in ["", "1", "00", "0x01", "zz", " 01", "01:02", "é", &"ab".repeat(21)] {
         check(wrong, None);
+    }
+}
+
+#[test]
+fn key_identifiers_are_read_and_written_in_hexadecimal() {
+    let id = Bench::new().authority.key_id(CaRole::Devices);
+    assert_eq!(id.to_string().parse(), Ok(id));
+    for wrong in ["", "ab", &id.to_string()[2..], &format!("{id}00"), &id.to_string().replace(char::is_numeric, "-")] {
+        assert!(wrong.parse::<KeyId>().is_err(), "{wrong}");
     }
 }
 
@@ -252,37 +261,6 @@ fn a_renewal_with_the_same_key_is_another_certificate_of_the_same_identity() {
     let second = bench.authority.issue_device(&request, DeviceId::from(UUID), &year()).expect("issued");
     assert_eq!(first.spiffe_id, second.spiffe_id);
     assert_ne!(first.serial, second.serial);
-}
-
-#[test]
-fn a_leaf_has_the_anchor_of_its_kind_and_no_other() {
-    fn check(bench: &Bench, leaf: &LeafIdentity, roles: &[CaRole], expected: &Result<CaRole, LeafError>) {
-        let anchors = bench.authority.trust_anchors(roles);
-        assert_eq!(&anchors.anchor_for(leaf, NOW).map(|anchor| anchor.role), expected);
-    }
-    let bench = Bench::new();
-    let issued = bench.authority.issue_device(&bench.p256_request(), DeviceId::from(UUID), &year()).expect("issued");
-    let leaf = LeafIdentity::read(&issued.der).expect("a leaf");
-    let client = SpiffeKind::Client(ClientUuid::from(UUID));
-    let peers = [CaRole::Devices, CaRole::Clients];
-
-    check(&bench, &leaf, &peers, &Ok(CaRole::Devices));
-    check(&bench, &leaf, &[CaRole::Clients], &Err(LeafError::KindNotAccepted(CaRole::Devices)));
-    let server = SpiffeId { kind: SpiffeKind::Server(ServerName::parse("a").unwrap()), ..leaf.spiffe_id.clone() };
-    let server = LeafIdentity { spiffe_id: server, ..leaf.clone() };
-    check(&bench, &server, &peers, &Err(LeafError::KindNotAccepted(CaRole::Servers)));
-    // A client's name under the devices' intermediate.
-    let client = LeafIdentity { spiffe_id: SpiffeId { kind: client, ..leaf.spiffe_id.clone() }, ..leaf.clone() };
-    check(&bench, &client, &peers, &Err(LeafError::UnknownIssuer));
-    let other = TrustDomain::parse("mooring.other").unwrap();
-    let foreign = SpiffeId { trust_domain: other.clone(), ..leaf.spiffe_id.clone() };
-    let foreign = LeafIdentity { spiffe_id: foreign, ..leaf.clone() };
-    check(&bench, &foreign, &peers, &Err(LeafError::TrustDomain(other)));
-
-    let anchors = bench.authority.trust_anchors(&peers);
-    let (_, end) = bench.authority.validity(CaRole::Devices);
-    let late = anchors.anchor_for(&leaf, end + common::DAY).map(|anchor| anchor.role);
-    assert_eq!(late, Err(LeafError::IssuerNotValid(CaRole::Devices)));
 }
 
 /// A certificate with a good identity, changed.
