@@ -1,1 +1,28 @@
 //! Who a client is, and what it may do.
+//!
+//! Three questions, in the order in which a connection meets them:
+//!
+//! - [`tls`]: is the certificate one of ours, and still good? A verifier of our own for the handshake, and the listeners' configuration.
+//! - [`authenticate`]: who is it? A certificate, or nobody where a listener allows that, becomes a [`mooring_core::Principal`].
+//! - [`rights`]: may it? Deny by default; what is allowed follows from what the client is and from who owns which device, and from the
+//!   [`rules`] of the operator.
+//!
+//! Everything is decided from memory. The crate knows no database: whoever changes ownership, grants or revocations tells it, and is told in
+//! turn whose live connections have to be looked at again.
+
+mod address;
+pub mod authenticate;
+mod clock;
+mod error;
+pub mod rights;
+pub mod rules;
+pub mod secret;
+pub mod tls;
+
+pub use authenticate::{ANONYMOUS, Authenticators, CertificateAuthenticator, Method};
+pub use clock::{Clock, system_clock};
+pub use error::{AuthError, Fault, Result};
+pub use rights::{AnonymousPolicy, Grant, Rights, Role, Scope};
+pub use rules::{RuleError, RuleSet};
+pub use secret::{ClaimCode, Secret, SecretKind, hashes_are_equal};
+pub use tls::{Anchors, ClientCertificate, MutualTls, ReloadableTls, RevokedSet, server_config};

@@ -1,0 +1,155 @@
+//! Who a client is: from its certificate, by another method, or nobody where its listener allows that.
+
+use std::fmt;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use mooring_certs::{LeafIdentity, SpiffeKind, TrustDomain};
+use mooring_core::{Authenticate, Authenticating, ConnectAttempt, Identity, Principal, Refusal};
+use mooring_protocol::{ReasonCode, TopicNameBuf};
+
+use crate::clock::Clock;
+use crate::error::AuthError;
+use crate::rights::Rights;
+use crate::tls::RevokedSet;
+
+/// The identity of whoever says nothing of who they are. No other identity can be it: all others have a colon.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// Tells who a client is by its certificate; without one, it is anonymous where the listener allows that, and refused elsewhere.
+///
+/// The TLS layer has verified the certificate. It is asked here again whether it is revoked, expired or blocked, since a connection may reach
+/// CONNECT later than its handshake, as over a WebSocket.
+pub struct CertificateAuthenticator {
+    trust_domain: TrustDomain,
+    revoked: Arc<RevokedSet>,
+    rights: Arc<Rights>,
+    clock: Clock,
+}
+
+impl CertificateAuthenticator {
+    /// For the clients of one trust domain. `rights` knows who is blocked.
+    #[must_use]
+    pub fn new(trust_domain: TrustDomain, revoked: Arc<RevokedSet>, rights: Arc<Rights>, clock: Clock) -> Self {
+        Self { trust_domain, revoked, rights, clock }
+    }
+
+    fn by_certificate(&self, leaf: &[u8], attempt: &ConnectAttempt<'_>) -> Result<Principal, Refusal> {
+        let leaf = LeafIdentity::read(leaf).map_err(|error| not_authorized(AuthError::from(error).to_string()))?;
+        let id = &leaf.spiffe_id;
+        if id.trust_domain != self.trust_domain {
+            return Err(not_authorized(AuthError::ForeignTrustDomain(id.trust_domain.to_string()).to_string()));
+        }
+        let presence_topic = match &id.kind {
+            SpiffeKind::Device(device) => TopicNameBuf::parse(&format!("devices/{device}/presence")).ok(),
+            SpiffeKind::Client(_) => None,
+            SpiffeKind::Server(_) => return Err(not_authorized(AuthError::NotAClient.to_string())),
+        };
+        let serial = leaf.serial.to_string();
+        if self.revoked.contains(leaf.issuer_id, leaf.serial) {
+            return Err(not_authorized(format!("the certificate {serial} of {id} is revoked")));
+        }
+        let now_s = i64::try_from((self.clock)() / 1000).unwrap_or(i64::MAX);
+        if !(leaf.not_before.unix_timestamp()..=leaf.not_after.unix_timestamp()).contains(&now_s) {
+            return Err(not_authorized(format!("the certificate {serial} of {id} is not valid at this time")));
+        }
+        let identity = Identity::new(&id.to_string());
+        if self.rights.is_blocked(&identity) {
+            return Err(not_authorized(format!("{id} is blocked")));
+        }
+        Ok(principal(identity, Some(serial.into()), presence_topic, attempt))
+    }
+}
+
+impl Authenticate for CertificateAuthenticator {
+    fn authenticate<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Authenticating<'a> {
+        Box::pin(ready(match attempt.peer_certificate {
+            Some(leaf) => self.by_certificate(leaf, &attempt),
+            None => anonymous(&attempt),
+        }))
+    }
+}
+
+impl fmt::Debug for CertificateAuthenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateAuthenticator").field("trust_domain", &self.trust_domain).finish_non_exhaustive()
+    }
+}
+
+/// What a method says to a CONNECT, when it has decided: `None` when the CONNECT does not concern it.
+pub type Deciding<'a> = Pin<Box<dyn Future<Output = Option<Result<Principal, Refusal>>> + Send + 'a>>;
+
+/// A way to tell who a client is besides its certificate: a token, a password, a webhook.
+pub trait Method: Send + Sync {
+    /// Decides, or passes the CONNECT on to the next method.
+    fn decide<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Deciding<'a>;
+}
+
+/// Asks the certificate first; without one, each method in turn until one decides; then the listener decides on anonymous clients.
+///
+/// Credentials that no method knows are refused only where anonymous clients are: elsewhere they say nothing.
+pub struct Authenticators {
+    certificate: CertificateAuthenticator,
+    methods: Vec<Box<dyn Method>>,
+}
+
+impl Authenticators {
+    /// The methods are asked in this order.
+    #[must_use]
+    pub fn new(certificate: CertificateAuthenticator, methods: Vec<Box<dyn Method>>) -> Self {
+        Self { certificate, methods }
+    }
+}
+
+impl Authenticate for Authenticators {
+    fn authenticate<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Authenticating<'a> {
+        Box::pin(async move {
+            if let Some(leaf) = attempt.peer_certificate {
+                return self.certificate.by_certificate(leaf, &attempt);
+            }
+            for method in &self.methods {
+                if let Some(decided) = method.decide(attempt).await {
+                    return decided;
+                }
+            }
+            anonymous(&attempt)
+        })
+    }
+}
+
+impl fmt::Debug for Authenticators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authenticators").field("methods", &self.methods.len()).finish_non_exhaustive()
+    }
+}
+
+fn anonymous(attempt: &ConnectAttempt<'_>) -> Result<Principal, Refusal> {
+    if attempt.allow_anonymous {
+        return Ok(principal(Identity::new(ANONYMOUS), None, None, attempt));
+    }
+    if attempt.connect.username.is_some() || attempt.connect.password.is_some() {
+        let why = "no certificate, and the user name or password is not known".into();
+        return Err(Refusal { reason: ReasonCode::BadUserNameOrPassword, why });
+    }
+    Err(not_authorized("no certificate and no credentials, and this listener lets nobody in without".to_owned()))
+}
+
+fn principal(
+    identity: Identity,
+    certificate_serial: Option<Arc<str>>,
+    presence_topic: Option<TopicNameBuf>,
+    attempt: &ConnectAttempt<'_>,
+) -> Principal {
+    Principal {
+        identity,
+        certificate_serial,
+        presence_topic,
+        address: attempt.address.into(),
+        listener: attempt.listener.into(),
+    }
+}
+
+fn not_authorized(why: String) -> Refusal {
+    Refusal { reason: ReasonCode::NotAuthorized, why: why.into() }
+}

@@ -1,0 +1,110 @@
+//! Topic filters with places for the client id, the identity and the device id.
+
+use mooring_protocol::{TopicError, TopicFilter, TopicFilterBuf, TopicName};
+
+use super::Subject;
+
+/// A topic filter in which a level may be a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Pattern {
+    Fixed(TopicFilterBuf),
+    WithPlaces(Vec<Level>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Level {
+    Text(Box<str>),
+    Client,
+    Identity,
+    Device,
+}
+
+/// A pattern for one subject.
+pub(super) enum Filled<'a> {
+    Fixed(&'a TopicFilterBuf),
+    Made(TopicFilterBuf),
+}
+
+impl Pattern {
+    /// Reads a filter; the error says what is wrong with it.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let levels: Vec<Level> = text.split('/').map(Level::parse).collect::<Result<_, _>>()?;
+        // With a text for each place, it has to be a filter.
+        let example: Vec<&str> = levels.iter().map(|level| level.text().unwrap_or("x")).collect();
+        let example = TopicFilterBuf::parse(&example.join("/")).map_err(|error: TopicError| error.to_string())?;
+        if example.as_filter().shared().is_some() {
+            return Err("a rule concerns the topics behind $share/NAME/: write them without it".to_owned());
+        }
+        let fixed = levels.iter().all(|level| level.text().is_some());
+        Ok(if fixed { Self::Fixed(example) } else { Self::WithPlaces(levels) })
+    }
+
+    /// The filter for one subject. A place that has no value, or one that can't be a level, makes none when the rule allows; when it denies, the place is
+    /// every value: in doubt a rule takes, and never gives, too much.
+    pub(super) fn fill(&self, subject: &Subject<'_>, denies: bool) -> Option<Filled<'_>> {
+        let levels = match self {
+            Self::Fixed(filter) => return Some(Filled::Fixed(filter)),
+            Self::WithPlaces(levels) => levels,
+        };
+        let mut filled: Vec<&str> = Vec::with_capacity(levels.len());
+        for (at, level) in levels.iter().enumerate() {
+            let value = match level {
+                Level::Text(text) => Some(text.as_ref()),
+                Level::Client => subject.client,
+                Level::Identity => Some(subject.identity),
+                Level::Device if subject.device.is_none() => return None,
+                Level::Device => subject.device,
+            };
+            let usable = value.filter(|value| level.text().is_some() || can_be_level(value, at));
+            filled.push(usable.or(denies.then_some("+"))?);
+        }
+        TopicFilterBuf::parse(&filled.join("/")).ok().map(Filled::Made)
+    }
+}
+
+impl Level {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "{client}" => Ok(Self::Client),
+            "{identity}" => Ok(Self::Identity),
+            "{device}" => Ok(Self::Device),
+            _ if text.contains(['{', '}']) => Err(format!(
+                "{text:?} is not a level: {{client}}, {{identity}} or {{device}} stands alone between slashes"
+            )),
+            _ => Ok(Self::Text(text.into())),
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Client | Self::Identity | Self::Device => None,
+        }
+    }
+}
+
+/// Whether a name that a peer chose can stand for one level and nothing else. In the first level a `$` would reach `$SYS` and `$share`.
+fn can_be_level(value: &str, at: usize) -> bool {
+    !value.is_empty() && !value.contains(['/', '+', '#', '\0']) && !(at == 0 && value.starts_with('$'))
+}
+
+impl Filled<'_> {
+    pub(super) fn matches(&self, topic: TopicName<'_>) -> bool {
+        self.filter().matches(topic)
+    }
+
+    pub(super) fn contains(&self, filter: TopicFilter<'_>) -> bool {
+        self.filter().contains(filter)
+    }
+
+    pub(super) fn overlaps(&self, filter: TopicFilter<'_>) -> bool {
+        self.filter().overlaps(filter)
+    }
+
+    fn filter(&self) -> TopicFilter<'_> {
+        match self {
+            Self::Fixed(filter) => filter.as_filter(),
+            Self::Made(filter) => filter.as_filter(),
+        }
+    }
+}
