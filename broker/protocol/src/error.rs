@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{ReasonCode, TopicError, Version};
+use crate::{PacketType, ReasonCode, TopicError, Version};
 
 /// A packet that is refused. The connection that it came from must be closed [MQTT-4.13.1-1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,8 @@ macro_rules! rules {
                 #[doc = concat!("The rule: ", $text, ".")]
                 $name,
             )*
+            /// The packet type may not carry the reason code.
+            ReasonCodeMisplaced(PacketType),
             /// A topic name is not one, or is beyond the limits.
             TopicName(TopicError),
             /// A topic filter is not one, or is beyond the limits.
@@ -121,6 +123,7 @@ macro_rules! rules {
                         statement_v5: $v5,
                         statement_v3: $v3,
                     },)*
+                    Self::ReasonCodeMisplaced(packet_type) => reason_code_rule(packet_type),
                     Self::TopicName(error) => topic_rule(error, ReasonCode::TopicNameInvalid),
                     Self::TopicFilter(error) => topic_rule(error, ReasonCode::TopicFilterInvalid),
                 }
@@ -161,8 +164,6 @@ rules! {
         ProtocolError PeerMisbehaved Some("MQTT-2.2.1-3"), Some("MQTT-2.3.1-1");
     ReasonCodeUnknown "the standard defines the reason or return code"
         MalformedPacket PeerMisbehaved None, None;
-    ReasonCodeMisplaced "the packet type may carry the reason code"
-        ProtocolError PeerMisbehaved None, Some("MQTT-3.9.3-2");
 
     // Properties.
     PropertyUnknown "the standard defines the property"
@@ -225,6 +226,34 @@ rules! {
         ProtocolError PeerMisbehaved Some("MQTT-3.8.3-4"), None;
 }
 
+/// Each packet type has a statement of its own.
+const fn reason_code_rule(packet_type: PacketType) -> Rule {
+    let (statement_v5, statement_v3) = match packet_type {
+        PacketType::ConnAck => (Some("MQTT-3.2.2-8"), None),
+        PacketType::PubAck => (Some("MQTT-3.4.2-1"), None),
+        PacketType::PubRec => (Some("MQTT-3.5.2-1"), None),
+        PacketType::PubRel => (Some("MQTT-3.6.2-1"), None),
+        PacketType::PubComp => (Some("MQTT-3.7.2-1"), None),
+        PacketType::SubAck => (Some("MQTT-3.9.3-2"), Some("MQTT-3.9.3-2")),
+        PacketType::UnsubAck => (Some("MQTT-3.11.3-2"), None),
+        PacketType::Disconnect => (Some("MQTT-3.14.2-1"), None),
+        PacketType::Auth => (Some("MQTT-3.15.2-1"), None),
+        PacketType::Connect
+        | PacketType::Publish
+        | PacketType::Subscribe
+        | PacketType::Unsubscribe
+        | PacketType::PingReq
+        | PacketType::PingResp => (None, None),
+    };
+    Rule {
+        text: "the packet type may carry the reason code",
+        reason: ReasonCode::ProtocolError,
+        fault: Fault::PeerMisbehaved,
+        statement_v5,
+        statement_v3,
+    }
+}
+
 /// A topic that is one, but beyond our limits, is not the peer's fault.
 const fn topic_rule(error: TopicError, reason: ReasonCode) -> Rule {
     let (fault, statement_v5, statement_v3) = match error {
@@ -233,8 +262,8 @@ const fn topic_rule(error: TopicError, reason: ReasonCode) -> Rule {
         TopicError::Wildcard => (Fault::PeerMisbehaved, Some("MQTT-4.7.0-1"), Some("MQTT-4.7.1-1")),
         TopicError::MultiLevelWildcard => (Fault::PeerMisbehaved, Some("MQTT-4.7.1-1"), Some("MQTT-4.7.1-2")),
         TopicError::SingleLevelWildcard => (Fault::PeerMisbehaved, Some("MQTT-4.7.1-2"), Some("MQTT-4.7.1-3")),
-        TopicError::ShareName => (Fault::PeerMisbehaved, Some("MQTT-4.8.2-1"), None),
-        TopicError::ShareFilter => (Fault::PeerMisbehaved, Some("MQTT-4.8.2-2"), None),
+        TopicError::ShareNameEmpty => (Fault::PeerMisbehaved, Some("MQTT-4.8.2-1"), None),
+        TopicError::ShareNameWildcard | TopicError::ShareFilter => (Fault::PeerMisbehaved, Some("MQTT-4.8.2-2"), None),
         TopicError::TooLong | TopicError::TooManyLevels => (Fault::LimitExceeded, None, None),
     };
     Rule { text: error.text(), reason, fault, statement_v5, statement_v3 }

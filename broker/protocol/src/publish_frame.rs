@@ -10,7 +10,7 @@ use crate::sink::{Sink, var_int_len};
 use crate::wire::Reader;
 use crate::{
     DecodeError, DecodeLimits, EncodeError, PacketId, PacketType, PublishProperties, QoS, SubscriptionId,
-    SubscriptionIds, Version,
+    SubscriptionIds, TopicName, Version,
 };
 
 /// Encoded properties that a server passes on as they are: payload format indicator, content type, response topic, correlation data, user
@@ -84,7 +84,23 @@ pub struct PublishLayout {
     pub payload_at: usize,
 }
 
-impl PublishFrame<'_> {
+impl<'a> PublishFrame<'a> {
+    /// QoS 0, not retained, nothing else.
+    #[must_use]
+    pub fn new(topic: TopicName<'a>) -> Self {
+        Self {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic: topic.as_str(),
+            packet_id: None,
+            topic_alias: None,
+            message_expiry_s: None,
+            subscription_ids: &[],
+            forwarded: ForwardedProperties::default(),
+        }
+    }
+
     /// The size of the whole packet in bytes.
     #[must_use]
     pub fn packet_size(&self, version: Version, payload_len: usize) -> usize {

@@ -170,7 +170,7 @@ impl<'a, 'l> Reader<'a, 'l> {
         let byte = self.u8(field)?;
         match ReasonCode::from_u8(byte) {
             Some(code) if code.is_allowed_in(packet_type) => Ok(code),
-            Some(_) => self.fail(Kind::ReasonCodeMisplaced, field),
+            Some(_) => self.fail(Kind::ReasonCodeMisplaced(packet_type), field),
             None => self.fail(Kind::ReasonCodeUnknown, field),
         }
     }

@@ -174,7 +174,7 @@ impl<'a> SubAck<'a> {
         let reasons = read_reasons(PacketType::SubAck, reader)?;
         if !reader.is_v5() && reasons.iter().any(|reason| !is_v3_grant(reason)) {
             // [MQTT-3.9.3-2] of 3.1.1: 0x00, 0x01, 0x02 and 0x80 alone.
-            return reader.fail(Kind::ReasonCodeMisplaced, "return code");
+            return reader.fail(Kind::ReasonCodeMisplaced(PacketType::SubAck), "return code");
         }
         Ok(Self { packet_id, properties, reasons })
     }

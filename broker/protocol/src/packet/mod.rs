@@ -135,7 +135,8 @@ pub fn decode<'a>(
     version: Version,
     limits: &DecodeLimits,
 ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
-    let Some(header) = peek_header(bytes)? else { return Ok(None) };
+    let header = peek_header(bytes).map_err(|error| DecodeError { version: Some(version), ..error })?;
+    let Some(header) = header else { return Ok(None) };
     header.check(version, limits)?;
     let size = header.packet_size();
     let Some(body) = bytes.get(header.header_length..size) else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use super::{TopicFilter, TopicLevels, TopicName};
 
-impl TopicFilter<'_> {
+impl<'a> TopicFilter<'a> {
     /// Whether a message to this topic goes to a subscriber of this filter. Of a shared filter, the part after the share name decides.
     #[must_use]
     pub fn matches(self, name: TopicName<'_>) -> bool {
@@ -30,11 +30,7 @@ impl TopicFilter<'_> {
         if this.starts_with_wildcard() && other.is_dollar() {
             return false;
         }
-        // A topic has at least one level, so that `+/#` is all that `#` is.
-        if other.0 == "#" && this.0 == "+/#" {
-            return true;
-        }
-        let (mut this, mut other) = (this.levels(), other.levels());
+        let (mut this, mut other) = (this.plain_levels(), other.plain_levels());
         loop {
             match (this.next(), other.next()) {
                 (Some("#"), _) => return true,
@@ -54,13 +50,23 @@ impl TopicFilter<'_> {
         if (this.starts_with_wildcard() && other.is_dollar()) || (other.starts_with_wildcard() && this.is_dollar()) {
             return false;
         }
-        overlaps(this.levels(), other.levels())
+        overlaps(this.plain_levels(), other.plain_levels())
     }
 
     /// Whether the filter can match topics that start with `$`.
     #[must_use]
     pub fn is_dollar(self) -> bool {
         self.inner().0.starts_with('$')
+    }
+
+    /// The levels, where two filters match the same topics but differ in their levels: those of the one that shows what is needed at least.
+    /// [MQTT-4.7.3-1] no topic is empty: so that a topic has a first level, and one that starts with `/` a second one.
+    fn plain_levels(self) -> TopicLevels<'a> {
+        TopicLevels(Some(match self.0 {
+            "#" => "+/#",
+            "/#" => "/+/#",
+            other => other,
+        }))
     }
 
     /// [MQTT-4.7.2-1] such a filter does not match topics that start with `$`.

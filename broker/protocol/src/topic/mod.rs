@@ -22,8 +22,10 @@ pub enum TopicError {
     MultiLevelWildcard,
     /// A topic filter has a `+` that is not alone in its level [MQTT-4.7.1-2].
     SingleLevelWildcard,
-    /// A topic filter that starts with `$share/` has an empty share name, or one with a wildcard [MQTT-4.8.2-1].
-    ShareName,
+    /// A topic filter that starts with `$share/` has an empty share name [MQTT-4.8.2-1].
+    ShareNameEmpty,
+    /// A topic filter that starts with `$share/` has a wildcard in the share name [MQTT-4.8.2-2].
+    ShareNameWildcard,
     /// A topic filter that starts with `$share/` has no filter after the share name, or another `$share/` [MQTT-4.8.2-2].
     ShareFilter,
     /// It is longer than the limit [MQTT-4.7.3-3].
@@ -41,7 +43,8 @@ impl TopicError {
             Self::Wildcard => "a topic name does not contain + or #",
             Self::MultiLevelWildcard => "# stands alone in the last level",
             Self::SingleLevelWildcard => "+ stands alone in its level",
-            Self::ShareName => "a share name is not empty and has no wildcard",
+            Self::ShareNameEmpty => "a share name is at least one character long",
+            Self::ShareNameWildcard => "a share name has no wildcard",
             Self::ShareFilter => "a share name is followed by a filter",
             Self::TooLong => "a topic is within the limit on its length",
             Self::TooManyLevels => "a topic is within the limit on its levels",
@@ -201,9 +204,11 @@ const SHARE_PREFIX: &str = "$share/";
 /// [MQTT-4.8.2-1] a share name has at least one character; [MQTT-4.8.2-2] no wildcard, and a filter follows its slash.
 /// A share of a share is refused too: no subscriber could mean it.
 fn inner_of_share(rest: &str) -> Result<&str, TopicError> {
-    let (name, inner) = rest.split_once('/').ok_or(TopicError::ShareFilter)?;
-    if name.is_empty() || name.contains(['+', '#']) {
-        Err(TopicError::ShareName)
+    let (name, inner) = rest.split_once('/').unwrap_or((rest, ""));
+    if name.is_empty() {
+        Err(TopicError::ShareNameEmpty)
+    } else if name.contains(['+', '#']) {
+        Err(TopicError::ShareNameWildcard)
     } else if name.contains('\0') {
         Err(TopicError::Nul)
     } else if inner.is_empty() || inner.starts_with(SHARE_PREFIX) {

@@ -1,0 +1,56 @@
+//! What is written is read, in each version.
+
+use mooring_protocol::{DecodeLimits, Packet, Publish, Version, decode, encode, encoded_len};
+use proptest::prelude::*;
+
+use crate::arbitrary;
+
+fn written(packet: &Packet<'_>, version: Version) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(packet, version, &mut bytes).unwrap();
+    bytes
+}
+
+proptest! {
+    #[test]
+    fn reading_gives_what_was_written(
+        (version, packet) in arbitrary::version().prop_flat_map(|version| (Just(version), arbitrary::packet(version))),
+    ) {
+        let bytes = written(&packet, version);
+        prop_assert_eq!(encoded_len(&packet, version), Ok(bytes.len()));
+        let (read, size) = decode(&bytes, version, &DecodeLimits::default()).unwrap().unwrap();
+        prop_assert_eq!(size, bytes.len());
+        prop_assert_eq!(&written(&read, version), &bytes, "what was received is written as it was");
+        prop_assert_eq!(read, packet);
+    }
+
+    #[test]
+    fn no_part_of_a_packet_is_a_packet(
+        (version, packet) in arbitrary::version().prop_flat_map(|version| (Just(version), arbitrary::packet(version))),
+        part in any::<prop::sample::Index>(),
+    ) {
+        let bytes = written(&packet, version);
+        let part = &bytes[..part.index(bytes.len())];
+        prop_assert_eq!(decode(part, version, &DecodeLimits::default()), Ok(None));
+    }
+
+    /// Properties are left out and reasons translated: what a 5.0 engine says can be said to an older client.
+    #[test]
+    fn older_versions_read_what_5_0_would_say(
+        packet in arbitrary::packet(Version::V5),
+        older in prop_oneof![Just(Version::V3_1), Just(Version::V3_1_1)],
+    ) {
+        let mut bytes = Vec::new();
+        match (&packet, encode(&packet, older, &mut bytes)) {
+            (Packet::Auth(_), result) | (Packet::Publish(Publish { topic: "", .. }), result) => prop_assert!(result.is_err()),
+            (_, result) => {
+                prop_assert_eq!(result, Ok(()));
+                let (read, _) = decode(&bytes, older, &DecodeLimits::default()).unwrap().unwrap();
+                prop_assert_eq!(read.packet_type(), packet.packet_type());
+            }
+        }
+        if bytes.is_empty() {
+            prop_assert!(encoded_len(&packet, older).is_err());
+        }
+    }
+}
