@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::limits::REMAINING_LENGTH_MAX;
 use crate::sink::{Counter, Sink, var_int_len};
-use crate::{Packet, Version};
+use crate::{Packet, UserProperties, Version};
 
 /// Why a packet can't be written: always a mistake of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,7 +13,7 @@ use crate::{Packet, Version};
 pub enum EncodeError {
     /// A string or binary field is longer than 65,535 bytes; its name.
     FieldTooLong(&'static str),
-    /// The packet is larger than the protocol allows.
+    /// The packet is larger than the protocol, or the peer, allows.
     PacketTooLarge,
     /// The version has no such packet, here: AUTH before 5.0.
     NotInVersion,
@@ -31,7 +31,7 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FieldTooLong(field) => write!(f, "{field} is longer than 65,535 bytes"),
-            Self::PacketTooLarge => f.write_str("the packet is larger than 268,435,460 bytes"),
+            Self::PacketTooLarge => f.write_str("the packet is larger than allowed"),
             Self::NotInVersion => f.write_str("the version has no such packet"),
             Self::PacketIdMismatch => f.write_str("a PUBLISH has a packet identifier exactly when its QoS is above 0"),
             Self::EmptyList => f.write_str("the packet needs at least one entry"),
@@ -51,6 +51,33 @@ pub fn encode(packet: &Packet<'_>, version: Version, out: &mut Vec<u8>) -> Resul
     Sink::u8(out, first_byte(packet));
     out.var_int(body_len);
     write_body(packet, version, out)
+}
+
+/// As [`encode`], for a peer that takes at most `size_max` bytes: leaves out the user properties, then the reason string, of an acknowledgement,
+/// DISCONNECT or AUTH that would be larger ([MQTT-3.4.2-2], [MQTT-3.4.2-3] and their like). [`EncodeError::PacketTooLarge`] if it is still too large.
+pub fn encode_within(
+    packet: &Packet<'_>,
+    version: Version,
+    size_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    if encoded_len(packet, version)? <= size_max {
+        return encode(packet, version, out);
+    }
+    let mut shorter = packet.clone();
+    if let Some((_, user_properties)) = shorter.explanation_mut() {
+        *user_properties = UserProperties::default();
+    }
+    if encoded_len(&shorter, version)? > size_max
+        && let Some((reason_string, _)) = shorter.explanation_mut()
+    {
+        *reason_string = None;
+    }
+    if encoded_len(&shorter, version)? > size_max {
+        Err(EncodeError::PacketTooLarge)
+    } else {
+        encode(&shorter, version, out)
+    }
 }
 
 /// The number of bytes that [`encode`] would append.

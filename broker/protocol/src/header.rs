@@ -63,6 +63,20 @@ impl PacketType {
         })
     }
 
+    /// The one remaining length that the packet can have, if there is one.
+    const fn exact_length(self, version: Version) -> Option<usize> {
+        match self {
+            Self::PingReq | Self::PingResp => Some(0),
+            Self::Disconnect if !version.is_v5() => Some(0),
+            Self::ConnAck | Self::PubAck | Self::PubRec | Self::PubRel | Self::PubComp | Self::UnsubAck
+                if !version.is_v5() =>
+            {
+                Some(2)
+            }
+            _ => None,
+        }
+    }
+
     /// The flags of the fixed header that the standard prescribes for all packets but PUBLISH.
     pub(crate) const fn prescribed_flags(self) -> u8 {
         match self {
@@ -113,7 +127,11 @@ impl FixedHeader {
         if version.is_v5() && !self.is_minimal() {
             return error(Kind::VariableByteIntegerNotMinimal, "remaining length");
         }
-        Ok(())
+        match self.packet_type.exact_length(version) {
+            Some(exact) if self.remaining_length > exact => error(Kind::TrailingBytes, "remaining length"),
+            Some(exact) if self.remaining_length < exact => error(Kind::Truncated, "remaining length"),
+            _ => Ok(()),
+        }
     }
 
     /// [MQTT-2.1.3-1] flags that are not used have prescribed values. In 3.1 they mean nothing but in PUBREL, SUBSCRIBE and UNSUBSCRIBE, where

@@ -35,7 +35,7 @@ mod topic;
 mod types;
 mod wire;
 
-pub use encode::{EncodeError, encode, encoded_len};
+pub use encode::{EncodeError, encode, encode_within, encoded_len};
 pub use error::{DecodeError, DecodeErrorKind, Fault};
 pub use header::{FixedHeader, PacketType, peek_header};
 pub use limits::{DecodeLimits, PACKET_SIZE_MAX, REMAINING_LENGTH_MAX, TopicLimits};

@@ -104,8 +104,8 @@ impl<'a> PublishFrame<'a> {
     /// The size of the whole packet in bytes.
     #[must_use]
     pub fn packet_size(&self, version: Version, payload_len: usize) -> usize {
-        let remaining_length = self.head_len(version) + payload_len;
-        1 + var_int_len(remaining_length) + remaining_length
+        let remaining_length = self.head_len(version).saturating_add(payload_len);
+        remaining_length.saturating_add(1 + var_int_len(remaining_length))
     }
 
     /// Appends all that comes before the payload; the caller sends `payload_len` bytes after it.
@@ -117,7 +117,7 @@ impl<'a> PublishFrame<'a> {
     ) -> Result<PublishLayout, EncodeError> {
         check_head(self.qos, self.packet_id, self.topic, version.is_v5() && self.topic_alias.is_some())?;
         let topic_len = u16::try_from(self.topic.len()).map_err(|_| EncodeError::FieldTooLong("topic name"))?;
-        let remaining_length = self.head_len(version) + payload_len;
+        let remaining_length = self.head_len(version).saturating_add(payload_len);
         if remaining_length > REMAINING_LENGTH_MAX {
             return Err(EncodeError::PacketTooLarge);
         }

@@ -50,7 +50,8 @@ pub(crate) struct Counter(pub(crate) usize);
 
 impl Sink for Counter {
     fn put(&mut self, bytes: &[u8]) {
-        self.0 += bytes.len();
+        // On 32 bits, lists that name the same text again and again could come to more than there is memory.
+        self.0 = self.0.saturating_add(bytes.len());
     }
 }
 

@@ -13,7 +13,7 @@ use alloc::boxed::Box;
 
 use crate::header::{FixedHeader, peek_header};
 use crate::wire::Reader;
-use crate::{DecodeError, DecodeLimits, PacketType, Version};
+use crate::{DecodeError, DecodeLimits, PacketType, ReasonCode, UserProperties, Version};
 
 pub use ack::{Ack, ReasonCodes, ReasonProperties, SubAck, UnsubAck};
 pub use auth::{Auth, AuthProperties};
@@ -85,8 +85,7 @@ impl Packet<'_> {
         }
     }
 
-    /// Whether a client may send this. False for the packets of a server, and for PUBLISH and DISCONNECT with properties that only a server may
-    /// use (Protocol Error, 0x82).
+    /// Whether a client may send this. False for the packets of a server, and for others with what only a server may say (Protocol Error, 0x82).
     #[must_use]
     pub fn is_from_client(&self) -> bool {
         match self {
@@ -94,6 +93,8 @@ impl Packet<'_> {
             // [MQTT-3.3.4-6]
             Self::Publish(publish) => publish.properties.subscription_ids.is_empty(),
             Self::Disconnect(disconnect) => disconnect.properties.server_reference.is_none(),
+            // Table 3-11: a client continues, or starts again; success is for the server to say.
+            Self::Auth(auth) => auth.reason != ReasonCode::Success,
             Self::Connect(_)
             | Self::PubAck(_)
             | Self::PubRec(_)
@@ -101,9 +102,57 @@ impl Packet<'_> {
             | Self::PubComp(_)
             | Self::Subscribe(_)
             | Self::Unsubscribe(_)
-            | Self::PingReq
-            | Self::Auth(_) => true,
+            | Self::PingReq => true,
         }
+    }
+
+    /// Whether a server may send this. False for the packets of a client, and for others with what only a client may say (Protocol Error, 0x82).
+    #[must_use]
+    pub fn is_from_server(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Subscribe(_) | Self::Unsubscribe(_) | Self::PingReq => false,
+            // [MQTT-3.14.2-2]; table 3-10: only a client has a will to leave behind.
+            Self::Disconnect(disconnect) => {
+                disconnect.properties.session_expiry_s.is_none() && disconnect.reason != ReasonCode::DisconnectWithWill
+            }
+            Self::Auth(auth) => auth.reason != ReasonCode::ReAuthenticate,
+            Self::ConnAck(_)
+            | Self::Publish(_)
+            | Self::PubAck(_)
+            | Self::PubRec(_)
+            | Self::PubRel(_)
+            | Self::PubComp(_)
+            | Self::SubAck(_)
+            | Self::UnsubAck(_)
+            | Self::PingResp => true,
+        }
+    }
+}
+
+impl<'a> Packet<'a> {
+    /// What only explains to people why, and may be left out.
+    pub(crate) fn explanation_mut(&mut self) -> Option<(&mut Option<&'a str>, &mut UserProperties<'a>)> {
+        let properties = match self {
+            Self::PubAck(ack) | Self::PubRec(ack) | Self::PubRel(ack) | Self::PubComp(ack) => &mut ack.properties,
+            Self::SubAck(suback) => &mut suback.properties,
+            Self::UnsubAck(unsuback) => &mut unsuback.properties,
+            Self::ConnAck(ConnAck { properties, .. }) => {
+                return Some((&mut properties.reason_string, &mut properties.user_properties));
+            }
+            Self::Disconnect(Disconnect { properties, .. }) => {
+                return Some((&mut properties.reason_string, &mut properties.user_properties));
+            }
+            Self::Auth(Auth { properties, .. }) => {
+                return Some((&mut properties.reason_string, &mut properties.user_properties));
+            }
+            Self::Connect(_)
+            | Self::Publish(_)
+            | Self::Subscribe(_)
+            | Self::Unsubscribe(_)
+            | Self::PingReq
+            | Self::PingResp => return None,
+        };
+        Some((&mut properties.reason_string, &mut properties.user_properties))
     }
 }
 

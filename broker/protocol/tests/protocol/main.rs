@@ -8,6 +8,7 @@
 
 mod accepted;
 mod arbitrary;
+mod direction;
 mod frame;
 mod notation;
 mod refused;

@@ -41,7 +41,7 @@ fn limits() -> impl Strategy<Value = DecodeLimits> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.max(2000)))]
 
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..64), version in arbitrary::version(), limits in limits()) {

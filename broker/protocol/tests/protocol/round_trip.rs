@@ -1,6 +1,8 @@
 //! What is written is read, in each version.
 
-use mooring_protocol::{DecodeLimits, Packet, Publish, Version, decode, encode, encoded_len};
+use mooring_protocol::{
+    DecodeLimits, EncodeError, Packet, Publish, Version, decode, encode, encode_within, encoded_len,
+};
 use proptest::prelude::*;
 
 use crate::arbitrary;
@@ -32,6 +34,26 @@ proptest! {
         let bytes = written(&packet, version);
         let part = &bytes[..part.index(bytes.len())];
         prop_assert_eq!(decode(part, version, &DecodeLimits::default()), Ok(None));
+    }
+
+    /// [MQTT-3.4.2-2] and its like: explanations give way to the peer's limit, what matters does not.
+    #[test]
+    fn a_packet_is_cut_to_the_limit_or_not_written(packet in arbitrary::packet(Version::V5), size_max in 0..400usize) {
+        let mut bytes = Vec::new();
+        match encode_within(&packet, Version::V5, size_max, &mut bytes) {
+            Ok(()) => {
+                prop_assert!(bytes.len() <= size_max);
+                let (read, _) = decode(&bytes, Version::V5, &DecodeLimits::default()).unwrap().unwrap();
+                prop_assert_eq!(read.packet_type(), packet.packet_type());
+                if encoded_len(&packet, Version::V5).unwrap() <= size_max {
+                    prop_assert_eq!(read, packet);
+                }
+            }
+            Err(error) => {
+                prop_assert_eq!(error, EncodeError::PacketTooLarge);
+                prop_assert!(bytes.is_empty() && encoded_len(&packet, Version::V5).unwrap() > size_max);
+            }
+        }
     }
 
     /// Properties are left out and reasons translated: what a 5.0 engine says can be said to an older client.
