@@ -198,6 +198,16 @@ impl<'t> Client<'t> {
         }
     }
 
+    /// This message once or not at all, and nothing else.
+    #[track_caller]
+    pub(crate) fn expect_at_most_one(&mut self, payload: &str) -> Check {
+        self.ping()?;
+        if !self.inbox.is_empty() {
+            self.expect_message(payload)?;
+        }
+        self.expect_nothing("at most one message")
+    }
+
     /// The server closes; before that it may say why, with a DISCONNECT (5.0) or a CONNACK that refuses.
     #[track_caller]
     pub(crate) fn expect_closed(&mut self, expected: &str) -> Check<Ending> {

@@ -384,3 +384,19 @@ pub(crate) fn ack_name(first: u8) -> &'static str {
         _ => "PUBCOMP",
     }
 }
+
+impl Packet {
+    /// The properties of a packet that has them.
+    pub(crate) fn props(&self) -> Option<&Props> {
+        match &self.body {
+            Body::Connack { props, .. }
+            | Body::Ack { props, .. }
+            | Body::Suback { props, .. }
+            | Body::Unsuback { props, .. }
+            | Body::Disconnect { props, .. }
+            | Body::Auth { props, .. }
+            | Body::Publish(Delivery { props, .. }) => Some(props),
+            Body::Pingresp => None,
+        }
+    }
+}

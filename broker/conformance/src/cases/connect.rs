@@ -27,7 +27,7 @@ pub(super) fn list(list: &mut List) {
     list.both("reserved-flag", "3.1.2-3 3.1.4-1", "3.1.2-3 3.1.4-1", "the reserved connect flag must be 0", |t| {
         refuses(t, &spoil_flags(t, 0x01))
     });
-    list.both("will-qos-3", "3.1.2-14", "3.1.2-12", "a will QoS of 3 is refused", |t| {
+    list.both("will-qos-3", "3.1.2-14 3.2.2-6", "3.1.2-12", "a will QoS of 3 is refused", |t| {
         refuses(t, &t.hello().will(Will::new(t.topic("w"), "w").qos(3)).encode(t.version))
     });
     list.both("will-qos-without-will", "3.1.2-13 3.1.2-11", "3.1.2-11", "no will, so no will QoS", |t| {

@@ -82,10 +82,10 @@ fn flags(list: &mut List) {
     list.both("connect-flags", "2.2.2-1 2.2.2-2", "2.1.3-1", "CONNECT with reserved flags set", |t| {
         refuses(t, &frame(wire::CONNECT | 1, &t.hello().body(t.version)))
     });
-    list.both("puback-flags", "2.2.2-2", "2.1.3-1", "PUBACK with reserved flags set", |t| {
+    list.both("puback-flags", "2.2.2-2", "2.1.3-1 4.13.1-1", "PUBACK with reserved flags set", |t| {
         closes(t, &frame(wire::PUBACK | 2, &[0, 1]))
     });
-    list.both("pubrec-flags", "2.2.2-2", "2.1.3-1", "PUBREC with reserved flags set", |t| {
+    list.both("pubrec-flags", "2.2.2-2", "2.1.3-1 4.13.1-1", "PUBREC with reserved flags set", |t| {
         closes(t, &frame(wire::PUBREC | 4, &[0, 1]))
     });
     list.both("pubrel-flags", "2.2.2-2 3.6.1-1", "2.1.3-1 3.6.1-1", "PUBREL with flags other than 0010", |t| {
@@ -94,7 +94,7 @@ fn flags(list: &mut List) {
     list.both("pubrel-flags-3", "2.2.2-2 3.6.1-1", "2.1.3-1 3.6.1-1", "PUBREL with flags 0011", |t| {
         closes(t, &frame(0x63, &[0, 1]))
     });
-    list.both("pubcomp-flags", "2.2.2-2", "2.1.3-1", "PUBCOMP with reserved flags set", |t| {
+    list.both("pubcomp-flags", "2.2.2-2", "2.1.3-1 4.13.1-1", "PUBCOMP with reserved flags set", |t| {
         closes(t, &frame(wire::PUBCOMP | 8, &[0, 1]))
     });
     list.both("subscribe-flags", "2.2.2-2 3.8.1-1", "2.1.3-1 3.8.1-1", "SUBSCRIBE with flags other than 0010", |t| {
@@ -103,7 +103,7 @@ fn flags(list: &mut List) {
     list.both("unsubscribe-flags", "2.2.2-2 3.10.1-1", "2.1.3-1 3.10.1-1", "UNSUBSCRIBE with flags 0000", |t| {
         closes(t, &with_first(0xA0, &unsubscribe_from(t, b"a")))
     });
-    list.both("pingreq-flags", "2.2.2-2", "2.1.3-1", "PINGREQ with reserved flags set", |t| closes(t, &[0xC1, 0]));
+    list.both("pingreq-flags", "2.2.2-2", "2.1.3-1 4.13.1-1", "PINGREQ with reserved flags set", |t| closes(t, &[0xC1, 0]));
     list.both("disconnect-flags", "2.2.2-2 3.14.1-1", "2.1.3-1 3.14.1-1", "DISCONNECT with reserved flags set", |t| {
         // Such a packet is no DISCONNECT, so the will is not discarded; the server closes either way.
         closes(t, &[0xE1, 0])

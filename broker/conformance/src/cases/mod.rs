@@ -1,10 +1,24 @@
 //! The cases, by chapter of the standard.
 
+mod alias;
+mod attack;
+mod attack_v5;
+mod connack_v5;
 mod connect;
+mod control;
+mod flow;
 mod format;
+mod publish;
+mod publish_v5;
 mod qos;
+mod redelivery;
+mod retain;
 mod session;
+mod shared;
 mod subscribe;
+mod subscribe_v5;
+mod topics;
+mod unsubscribe;
 mod will;
 
 use crate::case::{Case, Check};
@@ -19,10 +33,23 @@ pub fn cases() -> Vec<Case> {
     let chapters: &[fn(&mut List)] = &[
         format::list,
         connect::list,
+        connack_v5::list,
         session::list,
         will::list,
+        publish::list,
+        publish_v5::list,
+        alias::list,
+        retain::list,
         subscribe::list,
+        subscribe_v5::list,
+        unsubscribe::list,
+        control::list,
         qos::list,
+        redelivery::list,
+        topics::list,
+        shared::list,
+        flow::list,
+        attack::list,
     ];
     for chapter in chapters {
         chapter(&mut list);
@@ -60,9 +87,9 @@ impl List {
         self.v5(name, in_v5, title, run);
     }
 
-    /// The last case takes tens of seconds.
-    fn slow(&mut self) {
-        if let Some(case) = self.cases.last_mut() {
+    /// The last case, in both versions, takes tens of seconds.
+    fn slow_pair(&mut self) {
+        for case in self.cases.iter_mut().rev().take(2) {
             case.slow = true;
         }
     }

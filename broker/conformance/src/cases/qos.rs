@@ -2,6 +2,8 @@
 
 use super::List;
 use crate::case::Check;
+use crate::client::Incoming;
+use crate::decode::{Body, Packet};
 use crate::target::Target;
 use crate::wire::{self, Publish};
 
@@ -46,12 +48,32 @@ fn receiver(list: &mut List) {
         client.expect_ack(wire::PUBREC, 5)?;
         client.send(&publish.clone().dup().encode(t.version));
         client.expect_ack(wire::PUBREC, 5)?;
-        // Also without DUP: the packet identifier alone decides.
-        client.send(&publish.encode(t.version));
-        client.expect_ack(wire::PUBREC, 5)?;
         client.send(&wire::ack(wire::PUBREL, 5));
         client.expect_ack(wire::PUBCOMP, 5)?;
         watcher.expect_message("m")?;
+        watcher.expect_nothing("one message")
+    });
+    list.both("again-without-dup", "4.3.3-2", "4.3.3-10", "a repeated PUBLISH without DUP is not delivered again", |t| {
+        let (mut watcher, topic) = watch_2(t)?;
+        let mut client = t.client()?;
+        let publish = Publish::new(&topic, "m").qos(2).pid(5);
+        client.send(&publish.encode(t.version));
+        client.expect_ack(wire::PUBREC, 5)?;
+        client.send(&publish.encode(t.version));
+        // The receiver must acknowledge it, but the sender broke [MQTT-3.3.1-1], for which it may also be cut off.
+        let incoming = client.next_within(t.options.answer);
+        match incoming {
+            Incoming::Packet(Packet { body: Body::Ack { first: wire::PUBREC, pid: 5, .. }, .. }) => {
+                client.send(&wire::ack(wire::PUBREL, 5));
+                client.expect_ack(wire::PUBCOMP, 5)?;
+                watcher.expect_message("m")?;
+            }
+            Incoming::Packet(Packet { body: Body::Disconnect { .. }, .. }) | Incoming::Closed => {
+                // A server may deliver at the PUBLISH or at the PUBREL; here there was none.
+                return watcher.expect_at_most_one("m");
+            }
+            other => return Err(client.unexpected("a PUBREC, or the end of the connection", &other)),
+        }
         watcher.expect_nothing("one message")
     });
     list.both("after-pubcomp", "4.3.3-2", "4.3.3-12", "after the PUBCOMP the packet identifier names a new message", |t| {

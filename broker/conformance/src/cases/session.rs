@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use super::List;
 use crate::case::Check;
-use crate::client::Incoming;
 use crate::decode::Body;
-use crate::property::{self, Props, SESSION_EXPIRY};
+use crate::property::{Props, SESSION_EXPIRY};
 use crate::target::Target;
-use crate::wire::{self, Publish, Will};
+use crate::wire::{Publish, Will};
 
 pub(super) fn list(list: &mut List) {
     list.chapter("3.1.2.4 Sessions", "session");
