@@ -1,0 +1,320 @@
+//! The checkpoint: keyed state in redb, with the log position that it reflects in the same transaction.
+//!
+//! Format 1, in the file `checkpoint.redb`, values with the primitives of `wire.rs`:
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `meta` | `state` | format, position, position from which young messages are found, next id |
+//! | `sessions` | session | as the record |
+//! | `next_sequences` | session | sequence of the next queue entry |
+//! | `subscriptions` | session, filter | options, as the record |
+//! | `queue` | session, sequence | message, flags, subscription identifiers |
+//! | `received` | session, packet id | nothing |
+//! | `retained` | message | stamp |
+//! | `messages` | message | position, frame bytes, size, expiry |
+//! | `online` | presence topic | nothing |
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use mooring_core::SessionId;
+use mooring_core::message::MessageId;
+use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
+
+use crate::dirty::Dirty;
+use crate::disk::{Disk, DiskFile};
+use crate::error::{CheckpointStep as Step, LogError};
+use crate::live::{Live, NOWHERE};
+use crate::record_codec::put_stamp;
+use crate::wire::{Malformed, Reader, put_integer};
+
+/// The name of the checkpoint's file.
+pub(crate) const CHECKPOINT_FILE: &str = "checkpoint.redb";
+
+/// The format of the tables that this version writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+
+type MessageRow = (u64, u32, u32, u64);
+
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+pub(crate) const SESSIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("sessions");
+pub(crate) const NEXT_SEQUENCES: TableDefinition<u64, u64> = TableDefinition::new("next_sequences");
+pub(crate) const SUBSCRIPTIONS: TableDefinition<(u64, &str), &[u8]> = TableDefinition::new("subscriptions");
+pub(crate) const QUEUE: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("queue");
+pub(crate) const RECEIVED: TableDefinition<(u64, u16), ()> = TableDefinition::new("received");
+pub(crate) const RETAINED: TableDefinition<u64, &[u8]> = TableDefinition::new("retained");
+pub(crate) const MESSAGES: TableDefinition<u64, MessageRow> = TableDefinition::new("messages");
+pub(crate) const ONLINE: TableDefinition<&str, ()> = TableDefinition::new("online");
+
+const META_KEY: &str = "state";
+
+/// Where in the log a checkpoint stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// All records before this position are in the checkpoint.
+    pub(crate) position: u64,
+    /// Messages from here to `position` are younger than the grace.
+    pub(crate) grace_start: u64,
+    /// Greater than every id in the log.
+    pub(crate) next_id: u64,
+}
+
+/// Changed rows; `None` removes.
+type Rows<K, V> = Vec<(K, Option<V>)>;
+
+/// The changes that one checkpoint writes. Writing it again gives the same.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) meta: Meta,
+    ended: Vec<u64>,
+    sessions: Rows<u64, Vec<u8>>,
+    next_sequences: Rows<u64, u64>,
+    subscriptions: Rows<(u64, Box<str>), Vec<u8>>,
+    queue: Rows<(u64, u64), Vec<u8>>,
+    received: Rows<(u64, u16), ()>,
+    retained: Rows<u64, Vec<u8>>,
+    messages: Rows<u64, MessageRow>,
+    online: Rows<Box<str>, ()>,
+}
+
+impl Batch {
+    /// The changes of `dirty`, with their values in `live`, sorted by key: neighbours share pages.
+    pub(crate) fn of(dirty: Dirty, live: &Live, position: u64) -> Self {
+        let grace_start = live.grace_start().unwrap_or(position);
+        let mut batch = Self { meta: Meta { position, grace_start, next_id: live.next_id }, ..Self::default() };
+        for (session, changes) in dirty.sessions {
+            batch.add_session(session, changes, live);
+        }
+        for id in dirty.messages.into_keys() {
+            batch.messages.push((id.0, message_row(id, live)));
+        }
+        for (id, row) in dirty.retained {
+            let stamp = row.value.map(|stamp| {
+                let mut bytes = Vec::new();
+                put_stamp(&mut bytes, stamp);
+                bytes
+            });
+            batch.retained.push((id.0, stamp));
+        }
+        batch.online = dirty.online.into_iter().map(|(topic, row)| (topic, row.value)).collect();
+        batch.sort();
+        batch
+    }
+
+    fn add_session(&mut self, session: SessionId, changes: crate::dirty::DirtySession, live: &Live) {
+        if changes.ended {
+            self.ended.push(session.0);
+        }
+        if let Some(row) = changes.record {
+            self.sessions.push((session.0, Some(row)));
+        }
+        for (filter, row) in changes.subscriptions {
+            self.subscriptions.push(((session.0, filter), row.value));
+        }
+        for (packet_id, row) in changes.received {
+            self.received.push(((session.0, packet_id), row.value));
+        }
+        let Some(state) = live.sessions.get(&session) else { return };
+        if changes.enqueued {
+            self.next_sequences.push((session.0, Some(state.next_sequence)));
+        }
+        for sequence in changes.queue.into_keys() {
+            let row = state.entries.get(&sequence).map(crate::queue::QueueEntry::to_row);
+            self.queue.push(((session.0, sequence), row));
+        }
+    }
+
+    fn sort(&mut self) {
+        self.ended.sort_unstable();
+        self.sessions.sort_unstable_by_key(|(key, _)| *key);
+        self.next_sequences.sort_unstable_by_key(|(key, _)| *key);
+        self.subscriptions.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+        self.queue.sort_unstable_by_key(|(key, _)| *key);
+        self.received.sort_unstable_by_key(|(key, _)| *key);
+        self.retained.sort_unstable_by_key(|(key, _)| *key);
+        self.messages.sort_unstable_by_key(|(key, _)| *key);
+        self.online.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    }
+}
+
+fn message_row(id: MessageId, live: &Live) -> Option<MessageRow> {
+    let place = live.messages.get(&id).filter(|place| place.references > 0 && place.position != NOWHERE)?;
+    Some((place.position, place.frame_bytes, place.size_bytes, place.expires_at_unix_ms))
+}
+
+/// The key-value store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) database: Database,
+}
+
+impl Store {
+    /// Opens the store; an empty one is made where there is none.
+    pub(crate) fn open(disk: &dyn Disk, cache_bytes: usize) -> Result<Self, LogError> {
+        guarded(Step::Read, || {
+            let file = disk.open(CHECKPOINT_FILE, true).map_err(|error| failed(Step::Read, error))?;
+            disk.sync_dir().map_err(|error| failed(Step::Read, error))?;
+            let mut builder = redb::Builder::new();
+            builder.set_cache_size(cache_bytes);
+            let database = builder.create_with_backend(Backend(file)).map_err(|error| failed(Step::Read, error))?;
+            Ok(Self { database })
+        })
+    }
+
+    /// Where the checkpoint stands; `None` when none was ever written.
+    pub(crate) fn meta(&self) -> Result<Option<Meta>, LogError> {
+        guarded(Step::Read, || {
+            let transaction = self.database.begin_read().map_err(|error| failed(Step::Read, error))?;
+            let table = match transaction.open_table(META) {
+                Ok(table) => table,
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(failed(Step::Read, error)),
+            };
+            let row = redb::ReadableTable::get(&table, META_KEY).map_err(|error| failed(Step::Read, error))?;
+            let Some(row) = row else { return Ok(None) };
+            read_meta(row.value()).map(Some)
+        })
+    }
+
+    /// Writes changes, all or none, and returns when they are on disk.
+    pub(crate) fn write(&self, batch: &Batch) -> Result<(), LogError> {
+        guarded(Step::Written, || {
+            let mut transaction = self.database.begin_write().map_err(|error| failed(Step::Written, error))?;
+            // A start after a crash would otherwise read the whole file before it can use it.
+            transaction.set_quick_repair(true);
+            write_rows(&transaction, batch).map_err(|error| failed(Step::Written, error))?;
+            transaction.commit().map_err(|error| failed(Step::Written, error))
+        })
+    }
+}
+
+fn write_rows(transaction: &WriteTransaction, batch: &Batch) -> Result<(), redb::Error> {
+    remove_ended(transaction, &batch.ended)?;
+    let mut table = transaction.open_table(SESSIONS)?;
+    for (key, row) in &batch.sessions {
+        put(&mut table, *key, row.as_deref())?;
+    }
+    let mut table = transaction.open_table(NEXT_SEQUENCES)?;
+    for (key, row) in &batch.next_sequences {
+        put(&mut table, *key, *row)?;
+    }
+    let mut table = transaction.open_table(SUBSCRIPTIONS)?;
+    for ((session, filter), row) in &batch.subscriptions {
+        put(&mut table, (*session, &**filter), row.as_deref())?;
+    }
+    let mut table = transaction.open_table(QUEUE)?;
+    for (key, row) in &batch.queue {
+        put(&mut table, *key, row.as_deref())?;
+    }
+    let mut table = transaction.open_table(RECEIVED)?;
+    for (key, row) in &batch.received {
+        put(&mut table, *key, *row)?;
+    }
+    let mut table = transaction.open_table(RETAINED)?;
+    for (key, row) in &batch.retained {
+        put(&mut table, *key, row.as_deref())?;
+    }
+    let mut table = transaction.open_table(MESSAGES)?;
+    for (key, row) in &batch.messages {
+        put(&mut table, *key, *row)?;
+    }
+    let mut table = transaction.open_table(ONLINE)?;
+    for (key, row) in &batch.online {
+        put(&mut table, &**key, *row)?;
+    }
+    let mut table = transaction.open_table(META)?;
+    put(&mut table, META_KEY, Some(meta_row(&batch.meta).as_slice()))?;
+    Ok(())
+}
+
+fn put<K: redb::Key + 'static, V: redb::Value + 'static>(
+    table: &mut redb::Table<'_, K, V>,
+    key: K::SelfType<'_>,
+    value: Option<V::SelfType<'_>>,
+) -> Result<(), redb::StorageError> {
+    match value {
+        Some(value) => table.insert(key, value).map(drop),
+        None => table.remove(key).map(drop),
+    }
+}
+
+/// Sessions that ended go with all that belongs to them.
+fn remove_ended(transaction: &WriteTransaction, ended: &[u64]) -> Result<(), redb::Error> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let mut sessions = transaction.open_table(SESSIONS)?;
+    let mut next_sequences = transaction.open_table(NEXT_SEQUENCES)?;
+    let mut subscriptions = transaction.open_table(SUBSCRIPTIONS)?;
+    let mut queue = transaction.open_table(QUEUE)?;
+    let mut received = transaction.open_table(RECEIVED)?;
+    for session in ended.iter().copied() {
+        let next = session.saturating_add(1);
+        sessions.remove(session)?;
+        next_sequences.remove(session)?;
+        subscriptions.retain_in::<(u64, &str), _>((session, "")..(next, ""), |_, _| false)?;
+        queue.retain_in((session, 0)..(next, 0), |_, _| false)?;
+        received.retain_in((session, 0)..(next, 0), |_, ()| false)?;
+    }
+    Ok(())
+}
+
+fn meta_row(meta: &Meta) -> Vec<u8> {
+    let mut row = Vec::new();
+    for value in [u64::from(FORMAT), meta.position, meta.grace_start, meta.next_id] {
+        put_integer(&mut row, value);
+    }
+    row
+}
+
+fn read_meta(row: &[u8]) -> Result<Meta, LogError> {
+    let mut reader = Reader::new(row);
+    let format: u32 = reader.small().map_err(malformed)?;
+    if format > FORMAT {
+        return Err(LogError::NewerFormat { file: CHECKPOINT_FILE.to_owned(), found: format, supported: FORMAT });
+    }
+    let mut next = || reader.integer().map_err(malformed);
+    Ok(Meta { position: next()?, grace_start: next()?, next_id: next()? })
+}
+
+/// The error of a row that cannot be read.
+pub(crate) fn malformed(_: Malformed) -> LogError {
+    failed(Step::Read, "a row is malformed")
+}
+
+/// The error of the key-value store.
+pub(crate) fn failed(step: Step, why: impl std::fmt::Display) -> LogError {
+    LogError::Checkpoint { step, why: why.to_string() }
+}
+
+/// The key-value store may panic on a file that was changed by others; here that is an error like any other.
+pub(crate) fn guarded<T>(step: Step, work: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(failed(step, "the key-value store gave up: its file is damaged")))
+}
+
+/// The file of the key-value store, on the log's disk.
+#[derive(Debug)]
+struct Backend(Arc<dyn DiskFile>);
+
+impl redb::StorageBackend for Backend {
+    fn len(&self) -> std::io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.0.read_at(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.0.write_at(offset, data)
+    }
+}
