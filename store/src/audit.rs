@@ -1,9 +1,12 @@
 //! The audit log: append-only, each row chained to the one before it by a hash.
 
+use futures_util::TryStreamExt;
+use ring::digest;
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::{Page, PageRequest, Result, Store};
+use crate::sql::{Row, corrupt, micros, params, position_param};
+use crate::{Cursor, Page, PageRequest, Result, Store};
 
 /// A row of the audit log.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,16 +54,81 @@ impl Store {
         detail: &Value,
         now: OffsetDateTime,
     ) -> Result<u64> {
-        todo!()
+        let mut tx = self.begin().await?;
+        tx.lock_audit().await?;
+        let last = tx.row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", &[]).await?;
+        let (seq, previous) = match &last {
+            Some(row) => (row.count("seq")? + 1, row.hash("hash")?),
+            None => (1, NO_HASH),
+        };
+        let detail = detail.to_string();
+        let hash = row_hash(&previous, seq, now, [actor, action, subject, &detail]);
+        let sql =
+            "INSERT INTO audit (seq, at, actor, action, subject, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let params = params![position_param(seq)?, now, actor, action, subject, &detail, &hash];
+        tx.execute(sql, &params).await?;
+        tx.commit().await?;
+        Ok(seq)
     }
 
     /// The audit log, the newest first.
     pub async fn audit(&self, page: &PageRequest) -> Result<Page<AuditRow>> {
-        todo!()
+        let before = match &page.after {
+            Some(cursor) => cursor.as_str().parse().map_err(|_| Cursor::invalid())?,
+            None => i64::MAX,
+        };
+        let sql = "SELECT * FROM audit WHERE seq < $1 ORDER BY seq DESC LIMIT $2";
+        let rows = self.rows(sql, &params![before, page.rows()]).await?;
+        page.page(&rows, audit_row, |row| row.seq.to_string())
     }
 
     /// Reads the whole audit log and checks each hash.
     pub async fn verify_audit(&self) -> Result<AuditVerdict> {
-        todo!()
+        let (mut rows, mut head) = (0, NO_HASH);
+        let mut log = self.stream("SELECT * FROM audit ORDER BY seq", &[]);
+        while let Some(row) = log.try_next().await? {
+            let seq = rows + 1;
+            let [actor, action, subject, detail] = ["actor", "action", "subject", "detail"].map(|text| row.get(text));
+            let (actor, action, subject, detail): (String, String, String, String) =
+                (actor?, action?, subject?, detail?);
+            let hash = row_hash(&head, seq, row.time("at")?, [&actor, &action, &subject, &detail]);
+            if row.count("seq")? != seq || row.hash("hash")? != hash {
+                return Ok(AuditVerdict::Broken { seq });
+            }
+            (rows, head) = (seq, hash);
+        }
+        Ok(AuditVerdict::Intact { rows, head })
     }
+}
+
+/// What stands for the hash before the first row.
+const NO_HASH: [u8; 32] = [0; 32];
+
+/// The hash of a row. Each text goes in with its length before it, so that no two rows make the same bytes.
+fn row_hash(previous: &[u8; 32], seq: u64, at: OffsetDateTime, texts: [&str; 4]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(previous);
+    context.update(&seq.to_be_bytes());
+    context.update(&micros(at).to_be_bytes());
+    for text in texts {
+        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        context.update(&length.to_be_bytes());
+        context.update(text.as_bytes());
+    }
+    let mut hash = NO_HASH;
+    // SHA-256 gives as many bytes as there are here.
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+fn audit_row(row: &Row) -> Result<AuditRow> {
+    Ok(AuditRow {
+        seq: row.count("seq")?,
+        at: row.time("at")?,
+        actor: row.get("actor")?,
+        action: row.get("action")?,
+        subject: row.get("subject")?,
+        detail: serde_json::from_str(&row.get::<String>("detail")?).map_err(|_| corrupt("detail"))?,
+        hash: row.hash("hash")?,
+    })
 }

@@ -3,7 +3,9 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Result, Store};
+use crate::sql::{Row, corrupt, params};
+use crate::tx::Tx;
+use crate::{Result, Store, StoreError};
 
 /// Whose certificate it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -127,17 +129,22 @@ impl Store {
     /// # Errors
     /// [`crate::StoreError::Conflict`] when the serial exists.
     pub async fn record_certificate(&self, certificate: &NewCertificate, now: OffsetDateTime) -> Result<()> {
-        todo!()
+        let mut tx = self.begin().await?;
+        insert_certificate(&mut tx, certificate, now).await?;
+        tx.commit().await
     }
 
     /// The certificate with this serial number.
     pub async fn certificate(&self, serial: &str) -> Result<Option<Certificate>> {
-        todo!()
+        let row = self.row("SELECT * FROM certificates WHERE serial = $1", &params![serial]).await?;
+        row.as_ref().map(certificate).transpose()
     }
 
     /// All certificates of a device, the newest first.
     pub async fn certificates_of_device(&self, device: Uuid) -> Result<Vec<Certificate>> {
-        todo!()
+        let sql = "SELECT * FROM certificates WHERE holder_kind = 'device' AND holder = $1 \
+             ORDER BY issued_at DESC, serial DESC";
+        self.rows(sql, &params![&device.to_string()]).await?.iter().map(certificate).collect()
     }
 
     /// Revokes a certificate, and gives its record. One that is revoked keeps its first date and reason.
@@ -150,11 +157,95 @@ impl Store {
         reason: RevocationReason,
         now: OffsetDateTime,
     ) -> Result<Certificate> {
-        todo!()
+        let sql = "UPDATE certificates SET revoked_at = COALESCE(revoked_at, $2), \
+             revocation_reason = COALESCE(revocation_reason, $3) WHERE serial = $1 RETURNING *";
+        let mut tx = self.begin().await?;
+        let row = tx.row(sql, &params![serial, now, i64::from(reason.code())]).await?;
+        let certificate = certificate(&row.ok_or(StoreError::NotFound { what: "certificate" })?)?;
+        tx.commit().await?;
+        Ok(certificate)
     }
 
     /// All that is revoked and has not expired by `now`.
     pub async fn revoked_serials(&self, now: OffsetDateTime) -> Result<Vec<RevokedSerial>> {
-        todo!()
+        let sql = "SELECT serial, issuer, revoked_at, revocation_reason, not_after FROM certificates \
+             WHERE revoked_at IS NOT NULL AND not_after > $1";
+        self.rows(sql, &params![now]).await?.iter().map(revoked_serial).collect()
     }
+}
+
+/// Records a certificate within a transaction.
+pub(crate) async fn insert_certificate(tx: &mut Tx, certificate: &NewCertificate, now: OffsetDateTime) -> Result<()> {
+    let sql = "INSERT INTO certificates \
+         (serial, holder_kind, holder, issuer, not_before, not_after, fingerprint, der, issued_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    let NewCertificate { serial, holder, issuer, not_before, not_after, fingerprint, der } = certificate;
+    let (kind, holder) = holder_columns(holder);
+    let params = params![serial, kind, &holder, issuer, *not_before, *not_after, fingerprint, der.as_slice(), now];
+    tx.execute(sql, &params).await.map(drop)
+}
+
+/// Revokes all certificates of a device within a transaction, and gives the serials of those that were not.
+pub(crate) async fn revoke_certificates_of_device(
+    tx: &mut Tx,
+    device: Uuid,
+    reason: RevocationReason,
+    now: OffsetDateTime,
+) -> Result<Vec<String>> {
+    let sql = "UPDATE certificates SET revoked_at = $2, revocation_reason = $3 \
+         WHERE holder_kind = 'device' AND holder = $1 AND revoked_at IS NULL RETURNING serial";
+    let rows = tx.rows(sql, &params![&device.to_string(), now, i64::from(reason.code())]).await?;
+    rows.iter().map(|row| row.get("serial")).collect()
+}
+
+fn holder_columns(holder: &CertificateHolder) -> (&'static str, String) {
+    match holder {
+        CertificateHolder::Device(id) => ("device", id.to_string()),
+        CertificateHolder::Client(id) => ("client", id.to_string()),
+        CertificateHolder::Server(name) => ("server", name.clone()),
+    }
+}
+
+fn holder(row: &Row) -> Result<CertificateHolder> {
+    let holder: String = row.get("holder")?;
+    let id = || holder.parse().map_err(|_| corrupt("holder"));
+    match row.get::<String>("holder_kind")?.as_str() {
+        "device" => Ok(CertificateHolder::Device(id()?)),
+        "client" => Ok(CertificateHolder::Client(id()?)),
+        "server" => Ok(CertificateHolder::Server(holder)),
+        _ => Err(corrupt("holder_kind")),
+    }
+}
+
+fn certificate(row: &Row) -> Result<Certificate> {
+    let revoked = match row.time_opt("revoked_at")? {
+        Some(at) => Some((at, reason(row)?)),
+        None => None,
+    };
+    Ok(Certificate {
+        serial: row.get("serial")?,
+        holder: holder(row)?,
+        issuer: row.get("issuer")?,
+        not_before: row.time("not_before")?,
+        not_after: row.time("not_after")?,
+        fingerprint: row.hash("fingerprint")?,
+        der: row.get("der")?,
+        issued_at: row.time("issued_at")?,
+        revoked,
+    })
+}
+
+fn revoked_serial(row: &Row) -> Result<RevokedSerial> {
+    Ok(RevokedSerial {
+        serial: row.get("serial")?,
+        issuer: row.get("issuer")?,
+        revoked_at: row.time("revoked_at")?,
+        reason: reason(row)?,
+        not_after: row.time("not_after")?,
+    })
+}
+
+fn reason(row: &Row) -> Result<RevocationReason> {
+    let code = u8::try_from(row.get::<i64>("revocation_reason")?).ok();
+    code.and_then(RevocationReason::from_code).ok_or_else(|| corrupt("revocation_reason"))
 }

@@ -1,9 +1,14 @@
 //! Devices: what was made, and how it is.
 
+use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Page, PageRequest, Result, Store};
+use crate::certificates::revoke_certificates_of_device;
+use crate::grants::end_grants_of_device;
+use crate::sql::{Param, ROWS_PER_STATEMENT_MAX, Row, params, rows_of_placeholders};
+use crate::tx::Tx;
+use crate::{Page, PageRequest, Result, RevocationReason, Store, StoreError};
 
 /// A device as the factory makes it. The secrets themselves are shown once and never stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub struct Device {
     pub created_at: OffsetDateTime,
     /// When it got its first certificate.
     pub enrolled_at: Option<OffsetDateTime>,
+    /// When its owner claimed it.
+    pub claimed_at: Option<OffsetDateTime>,
     /// When it was put out of service, for good.
     pub retired_at: Option<OffsetDateTime>,
     /// Whether it is connected.
@@ -62,24 +69,39 @@ impl Store {
     /// Makes devices with their enrolment secrets and claim codes: all of them or none.
     ///
     /// # Errors
-    /// [`crate::StoreError::Conflict`] when an id, a secret or a claim code exists.
+    /// [`crate::StoreError::Conflict`] when an id or a secret exists.
     pub async fn create_devices(&self, devices: &[NewDevice], now: OffsetDateTime) -> Result<()> {
-        todo!()
+        let mut tx = self.begin().await?;
+        for devices in devices.chunks(ROWS_PER_STATEMENT_MAX) {
+            let rows = |row: fn(&NewDevice, OffsetDateTime) -> Vec<Param<'_>>| {
+                devices.iter().flat_map(|device| row(device, now)).collect::<Vec<_>>()
+            };
+            insert(&mut tx, "devices (id, model, batch, created_at)", 4, &rows(device_row)).await?;
+            insert(&mut tx, "shadows (device_id)", 1, &rows(shadow_row)).await?;
+            let secrets = "enrolment_secrets (hash, device_id, created_at, expires_at)";
+            insert(&mut tx, secrets, 4, &rows(enrolment_secret_row)).await?;
+            insert(&mut tx, "claim_codes (device_id, hash, created_at)", 3, &rows(claim_code_row)).await?;
+        }
+        tx.commit().await
     }
 
     /// The device with this id.
     pub async fn device(&self, id: Uuid) -> Result<Option<Device>> {
-        todo!()
+        self.row("SELECT * FROM devices WHERE id = $1", &params![id]).await?.as_ref().map(device).transpose()
     }
 
     /// All devices, by id.
     pub async fn devices(&self, page: &PageRequest) -> Result<Page<Device>> {
-        todo!()
+        let sql = "SELECT * FROM devices WHERE id > $1 ORDER BY id LIMIT $2";
+        let rows = self.rows(sql, &params![page.after_uuid()?, page.rows()]).await?;
+        page.page(&rows, device, |device| device.id.to_string())
     }
 
     /// The devices of one owner, by id.
     pub async fn devices_of_owner(&self, user: Uuid, page: &PageRequest) -> Result<Page<Device>> {
-        todo!()
+        let sql = "SELECT * FROM devices WHERE owner_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+        let rows = self.rows(sql, &params![user, page.after_uuid()?, page.rows()]).await?;
+        page.page(&rows, device, |device| device.id.to_string())
     }
 
     /// Names a device.
@@ -87,15 +109,67 @@ impl Store {
     /// # Errors
     /// [`crate::StoreError::NotFound`].
     pub async fn rename_device(&self, id: Uuid, name: &str) -> Result<()> {
-        todo!()
+        match self.execute("UPDATE devices SET name = $2 WHERE id = $1", &params![id, name]).await? {
+            0 => Err(StoreError::NotFound { what: "device" }),
+            _ => Ok(()),
+        }
     }
 
-    /// Puts a device out of service: it can no longer enrol or be claimed, and its certificates are revoked. Gives the serials that this call
-    /// revoked. Retiring it again changes nothing.
+    /// Puts a device out of service: it can no longer enrol or be claimed, its grants end, and its certificates are revoked. Gives the serials
+    /// that this call revoked. Retiring it again changes nothing.
     ///
     /// # Errors
     /// [`crate::StoreError::NotFound`].
     pub async fn retire_device(&self, id: Uuid, now: OffsetDateTime) -> Result<Vec<String>> {
-        todo!()
+        let mut tx = self.begin().await?;
+        let sql = "UPDATE devices SET retired_at = COALESCE(retired_at, $2) WHERE id = $1";
+        if tx.execute(sql, &params![id, now]).await? == 0 {
+            return Err(StoreError::NotFound { what: "device" });
+        }
+        end_grants_of_device(&mut tx, id, now).await?;
+        let serials = revoke_certificates_of_device(&mut tx, id, RevocationReason::CessationOfOperation, now).await?;
+        tx.commit().await?;
+        Ok(serials)
     }
+}
+
+async fn insert(tx: &mut Tx, into: &'static str, columns: usize, values: &[Param<'_>]) -> Result<u64> {
+    let rows = rows_of_placeholders(values.len() / columns, columns);
+    tx.execute(AssertSqlSafe(format!("INSERT INTO {into} VALUES {rows}")), values).await
+}
+
+fn device_row(device: &NewDevice, now: OffsetDateTime) -> Vec<Param<'_>> {
+    params![device.id, &device.model, &device.batch, now].into()
+}
+
+fn shadow_row(device: &NewDevice, _now: OffsetDateTime) -> Vec<Param<'_>> {
+    params![device.id].into()
+}
+
+fn enrolment_secret_row(device: &NewDevice, now: OffsetDateTime) -> Vec<Param<'_>> {
+    params![&device.enrolment_secret_hash, device.id, now, device.enrolment_expires_at].into()
+}
+
+fn claim_code_row(device: &NewDevice, now: OffsetDateTime) -> Vec<Param<'_>> {
+    params![device.id, &device.claim_code_hash, now].into()
+}
+
+fn device(row: &Row) -> Result<Device> {
+    Ok(Device {
+        id: row.get("id")?,
+        model: row.get("model")?,
+        batch: row.get("batch")?,
+        name: row.get("name")?,
+        owner: row.get("owner_id")?,
+        created_at: row.time("created_at")?,
+        enrolled_at: row.time_opt("enrolled_at")?,
+        claimed_at: row.time_opt("claimed_at")?,
+        retired_at: row.time_opt("retired_at")?,
+        presence: Presence {
+            online: row.get("online")?,
+            since: row.time_opt("presence_at")?,
+            reason: row.get("presence_reason")?,
+        },
+        last_telemetry_at: row.time_opt("last_telemetry_at")?,
+    })
 }

@@ -1,4 +1,3 @@
-#![allow(clippy::todo, unused_variables)]
 //! Everything in the SQL database, for Postgres and SQLite.
 //!
 //! [`Store`] is the one way in: each function is named for what the domain asks, and holds the SQL for both databases. Times are microseconds in
@@ -16,9 +15,12 @@ mod grants;
 mod ingest;
 mod merge_patch;
 mod page;
+mod schema;
 mod shadows;
+mod sql;
 mod store;
 mod tokens;
+mod tx;
 mod users;
 
 pub use audit::{AuditRow, AuditVerdict};

@@ -1,5 +1,10 @@
 //! Paging by key: a page ends with a cursor, and the next page starts behind it, whatever was inserted or deleted meanwhile.
 
+use uuid::Uuid;
+
+use crate::sql::Row;
+use crate::{Result, StoreError};
+
 /// Where a page ended. Opaque: a cursor is only good for the query that gave it, and a wrong one is [`crate::StoreError::Invalid`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(String);
@@ -8,6 +13,11 @@ impl Cursor {
     /// The text for a URL's query: letters, digits, `-`, `.` and `_` only.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The error for a cursor that this query did not give.
+    pub(crate) fn invalid() -> StoreError {
+        StoreError::Invalid { what: "cursor".to_owned() }
     }
 }
 
@@ -38,6 +48,37 @@ impl PageRequest {
     /// The page behind `cursor`, of at most `limit` items.
     pub fn after(cursor: Cursor, limit: u32) -> Self {
         Self { after: Some(cursor), limit }
+    }
+
+    /// How many rows to ask the database for: one more than the page has tells whether there is a next page.
+    pub(crate) fn rows(&self) -> i64 {
+        i64::from(self.limit()) + 1
+    }
+
+    /// The id behind which the page starts, for queries in the order of a UUID.
+    pub(crate) fn after_uuid(&self) -> Result<Uuid> {
+        match &self.after {
+            Some(cursor) => cursor.as_str().parse().map_err(|_| Cursor::invalid()),
+            None => Ok(Uuid::nil()),
+        }
+    }
+
+    /// Makes the page of the rows that came.
+    pub(crate) fn page<T>(
+        &self,
+        rows: &[Row],
+        item: impl Fn(&Row) -> Result<T>,
+        cursor: impl Fn(&T) -> String,
+    ) -> Result<Page<T>> {
+        let limit = usize::try_from(self.limit()).unwrap_or(usize::MAX);
+        let is_last = rows.len() <= limit;
+        let items = rows.iter().take(limit).map(item).collect::<Result<Vec<T>>>()?;
+        let next = if is_last { None } else { items.last().map(|last| Cursor(cursor(last))) };
+        Ok(Page { items, next })
+    }
+
+    fn limit(&self) -> u32 {
+        self.limit.clamp(1, Self::LIMIT_MAX)
     }
 }
 

@@ -2,7 +2,15 @@
 
 use std::time::Duration;
 
-use crate::Result;
+use futures_util::stream::{BoxStream, StreamExt};
+use sqlx::SqlSafeStr;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::schema::{migration_error, postgres_migrator, sqlite_migrator};
+use crate::sql::{Param, Row, bind_postgres, bind_sqlite};
+use crate::tx::Tx;
+use crate::{Result, StoreError};
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -33,7 +41,20 @@ impl Default for StoreOptions {
 
 /// The database. Cheap to clone; the clones share the connections.
 #[derive(Debug, Clone)]
-pub struct Store {}
+pub struct Store {
+    backend: Backend,
+    pub(crate) shadow_bytes_max: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Backend {
+    Postgres(PgPool),
+    /// SQLite has one writer at a time: a pool of one connection queues them here, where waiting is fair and costs no polling.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+}
 
 impl Store {
     /// Connects, and brings the schema up to this version.
@@ -44,16 +65,127 @@ impl Store {
     /// [`crate::StoreError::Invalid`] for a URL of another kind, [`crate::StoreError::SchemaTooNew`] when a newer Mooring has migrated it,
     /// [`crate::StoreError::Unavailable`] when it cannot be reached.
     pub async fn connect(url: &str, options: &StoreOptions) -> Result<Self> {
-        todo!()
+        let backend = if let Some(path) = url.strip_prefix("sqlite://") {
+            connect_sqlite(path, options).await?
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            connect_postgres(url, options).await?
+        } else {
+            let what = "a database URL starts with sqlite:/// or postgres://".to_owned();
+            return Err(StoreError::Invalid { what });
+        };
+        Ok(Self { backend, shadow_bytes_max: options.shadow_bytes_max })
     }
 
     /// Asks the database for a sign of life.
     pub async fn ping(&self) -> Result<()> {
-        todo!()
+        self.row("SELECT 1 AS alive", &[]).await.map(drop)
     }
 
     /// Ends all connections; calls after it are [`crate::StoreError::Unavailable`].
     pub async fn close(&self) {
-        todo!()
+        match &self.backend {
+            Backend::Postgres(pool) => pool.close().await,
+            Backend::Sqlite { writer, readers } => {
+                // The last connection to close writes the WAL back into the file.
+                readers.close().await;
+                writer.close().await;
+            }
+        }
     }
+
+    /// Begins a transaction that writes.
+    pub(crate) async fn begin(&self) -> Result<Tx> {
+        Ok(match &self.backend {
+            Backend::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            // A deferred transaction that reads and then writes fails at once when another process wrote in between, whatever the busy
+            // timeout; an immediate one waits at its start.
+            Backend::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
+        })
+    }
+
+    /// Runs one statement that writes, as a transaction of its own, and gives the number of rows that it changed.
+    pub(crate) async fn execute(&self, sql: impl SqlSafeStr, params: &[Param<'_>]) -> Result<u64> {
+        Ok(match &self.backend {
+            Backend::Postgres(pool) => bind_postgres(sql, params).execute(pool).await?.rows_affected(),
+            Backend::Sqlite { writer, .. } => bind_sqlite(sql, params).execute(writer).await?.rows_affected(),
+        })
+    }
+
+    /// All rows of a query.
+    pub(crate) async fn rows(&self, sql: impl SqlSafeStr, params: &[Param<'_>]) -> Result<Vec<Row>> {
+        Ok(match &self.backend {
+            Backend::Postgres(pool) => {
+                bind_postgres(sql, params).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
+            }
+            Backend::Sqlite { readers, .. } => {
+                bind_sqlite(sql, params).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
+            }
+        })
+    }
+
+    /// The first row of a query.
+    pub(crate) async fn row(&self, sql: impl SqlSafeStr, params: &[Param<'_>]) -> Result<Option<Row>> {
+        Ok(match &self.backend {
+            Backend::Postgres(pool) => bind_postgres(sql, params).fetch_optional(pool).await?.map(Row::Postgres),
+            Backend::Sqlite { readers, .. } => bind_sqlite(sql, params).fetch_optional(readers).await?.map(Row::Sqlite),
+        })
+    }
+
+    /// The rows of a query, as they come.
+    pub(crate) fn stream(&self, sql: &'static str, params: &[Param<'static>]) -> BoxStream<'_, Result<Row>> {
+        match &self.backend {
+            Backend::Postgres(pool) => {
+                let rows = bind_postgres(sql, params).fetch(pool);
+                rows.map(|row| Ok(Row::Postgres(row?))).boxed()
+            }
+            Backend::Sqlite { readers, .. } => {
+                let rows = bind_sqlite(sql, params).fetch(readers);
+                rows.map(|row| Ok(Row::Sqlite(row?))).boxed()
+            }
+        }
+    }
+}
+
+async fn connect_postgres(url: &str, options: &StoreOptions) -> Result<Backend> {
+    let statement_timeout_ms = options.statement_timeout.as_millis().to_string();
+    let connect: PgConnectOptions =
+        url.parse().map_err(|error: sqlx::Error| StoreError::Invalid { what: format!("database URL: {error}") })?;
+    let connect = connect.application_name("mooring").options([
+        ("statement_timeout", &statement_timeout_ms),
+        ("idle_in_transaction_session_timeout", &statement_timeout_ms),
+    ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(options.connections_max.max(1))
+        .acquire_timeout(options.acquire_timeout)
+        .connect_with(connect)
+        .await?;
+    postgres_migrator().run(&pool).await.map_err(migration_error)?;
+    Ok(Backend::Postgres(pool))
+}
+
+async fn connect_sqlite(path: &str, options: &StoreOptions) -> Result<Backend> {
+    if !path.starts_with('/') {
+        return Err(StoreError::Invalid {
+            what: "a database URL of SQLite has an absolute path: sqlite:///path".to_owned(),
+        });
+    }
+    let connect = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(options.busy_timeout);
+    let pool = |connections_max: u32| {
+        // Connections stay: closing the last one of a file costs a checkpoint.
+        SqlitePoolOptions::new()
+            .max_connections(connections_max)
+            .acquire_timeout(options.acquire_timeout)
+            .idle_timeout(None)
+            .max_lifetime(None)
+    };
+    let writer = pool(1).connect_with(connect.clone()).await?;
+    sqlite_migrator().run(&writer).await.map_err(migration_error)?;
+    let readers = pool(options.connections_max.max(1)).connect_with(connect.pragma("query_only", "on")).await?;
+    Ok(Backend::Sqlite { writer, readers })
 }

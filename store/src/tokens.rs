@@ -3,7 +3,8 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{Page, PageRequest, Result, Store};
+use crate::sql::{Row, join_scopes, params, split_scopes};
+use crate::{Page, PageRequest, Result, Store, StoreError};
 
 /// A token to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +49,18 @@ impl Store {
     /// [`crate::StoreError::NotFound`] without such a user, [`crate::StoreError::Conflict`] when the id or the hash exists,
     /// [`crate::StoreError::Invalid`] for a scope with white space.
     pub async fn create_token(&self, token: &NewToken, now: OffsetDateTime) -> Result<()> {
-        todo!()
+        let NewToken { id, hash, user, scopes, label, expires_at } = token;
+        let sql = "INSERT INTO tokens (id, hash, user_id, scopes, label, created_at, expires_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let scopes = join_scopes(scopes)?;
+        self.execute(sql, &params![*id, hash, *user, &scopes, label, now, *expires_at]).await.map(drop)
     }
 
     /// The token with this hash, if it is good at `now`: neither expired nor revoked, and its user's account not shut.
     pub async fn token_by_hash(&self, hash: &[u8; 32], now: OffsetDateTime) -> Result<Option<Token>> {
-        todo!()
+        let sql = "SELECT tokens.* FROM tokens LEFT JOIN users ON users.id = tokens.user_id \
+             WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND disabled_at IS NULL";
+        self.row(sql, &params![hash, now]).await?.as_ref().map(token).transpose()
     }
 
     /// Revokes a token. One that is revoked keeps its first date.
@@ -61,11 +68,29 @@ impl Store {
     /// # Errors
     /// [`crate::StoreError::NotFound`].
     pub async fn revoke_token(&self, id: Uuid, now: OffsetDateTime) -> Result<()> {
-        todo!()
+        let sql = "UPDATE tokens SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1";
+        match self.execute(sql, &params![id, now]).await? {
+            0 => Err(StoreError::NotFound { what: "token" }),
+            _ => Ok(()),
+        }
     }
 
     /// All tokens, ended ones too, by id.
     pub async fn tokens(&self, page: &PageRequest) -> Result<Page<Token>> {
-        todo!()
+        let sql = "SELECT * FROM tokens WHERE id > $1 ORDER BY id LIMIT $2";
+        let rows = self.rows(sql, &params![page.after_uuid()?, page.rows()]).await?;
+        page.page(&rows, token, |token| token.id.to_string())
     }
+}
+
+fn token(row: &Row) -> Result<Token> {
+    Ok(Token {
+        id: row.get("id")?,
+        user: row.get("user_id")?,
+        scopes: split_scopes(&row.get::<String>("scopes")?),
+        label: row.get("label")?,
+        created_at: row.time("created_at")?,
+        expires_at: row.time_opt("expires_at")?,
+        revoked_at: row.time_opt("revoked_at")?,
+    })
 }

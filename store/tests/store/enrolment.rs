@@ -1,0 +1,123 @@
+//! Enrolment: a secret works once, in its time, for its device.
+
+use futures_util::future::join_all;
+use mooring_store::{CertificateHolder, EnrolError, StoreError};
+use time::Duration;
+use uuid::Uuid;
+
+use crate::common::{Database, NOW, fresh_hash, hash_of, new_certificate};
+use crate::on_both_databases;
+
+on_both_databases!(
+    enrolling_records_the_certificate,
+    of_racing_enrolments_one_wins,
+    a_secret_works_once,
+    a_secret_ends,
+    a_wrong_secret_and_an_unknown_device_look_the_same,
+    a_retired_device_cannot_enrol,
+    asking_uses_nothing_up,
+    a_failed_enrolment_leaves_the_secret_usable,
+    only_a_certificate_of_the_device_is_recorded,
+    a_device_can_get_a_further_secret,
+);
+
+async fn enrolling_records_the_certificate(db: Database) {
+    let device = db.device().await;
+    let certificate = new_certificate(device);
+    db.store.enrol(device, &hash_of(device, b's'), NOW, &certificate).await.unwrap();
+    let recorded = db.store.certificates_of_device(device).await.unwrap();
+    assert_eq!(recorded.len(), 1);
+    assert_eq!((&recorded[0].serial, &recorded[0].der), (&certificate.serial, &certificate.der));
+    assert_eq!(db.store.device(device).await.unwrap().unwrap().enrolled_at, Some(NOW));
+}
+
+async fn of_racing_enrolments_one_wins(db: Database) {
+    let device = db.device().await;
+    let racers = (0..8).map(|_| {
+        let store = db.store.clone();
+        let enrol = async move { store.enrol(device, &hash_of(device, b's'), NOW, &new_certificate(device)).await };
+        tokio::spawn(enrol)
+    });
+    let results: Vec<_> = join_all(racers).await.into_iter().map(Result::unwrap).collect();
+    let won = results.iter().filter(|result| result.is_ok()).count();
+    let used = results.iter().filter(|result| matches!(result, Err(EnrolError::Used))).count();
+    assert_eq!((won, used), (1, 7), "{results:?}");
+    assert_eq!(db.store.certificates_of_device(device).await.unwrap().len(), 1);
+}
+
+async fn a_secret_works_once(db: Database) {
+    let device = db.device().await;
+    let secret = hash_of(device, b's');
+    db.store.enrol(device, &secret, NOW, &new_certificate(device)).await.unwrap();
+    let again = db.store.enrol(device, &secret, NOW, &new_certificate(device)).await;
+    assert!(matches!(again, Err(EnrolError::Used)));
+    assert!(matches!(db.store.check_enrolment(device, &secret, NOW).await, Err(EnrolError::Used)));
+}
+
+async fn a_secret_ends(db: Database) {
+    let device = db.device().await;
+    let secret = hash_of(device, b's');
+    let end = NOW + Duration::days(30);
+    assert!(matches!(db.store.check_enrolment(device, &secret, end).await, Err(EnrolError::Expired)));
+    db.store.check_enrolment(device, &secret, end - Duration::SECOND).await.unwrap();
+}
+
+async fn a_wrong_secret_and_an_unknown_device_look_the_same(db: Database) {
+    let (device, other) = (db.device().await, db.device().await);
+    for (device, secret) in [
+        (device, fresh_hash()),
+        (device, hash_of(other, b's')),
+        (Uuid::now_v7(), hash_of(device, b's')),
+        (Uuid::now_v7(), fresh_hash()),
+    ] {
+        let result = db.store.enrol(device, &secret, NOW, &new_certificate(device)).await;
+        assert!(matches!(result, Err(EnrolError::UnknownOrWrongSecret)));
+    }
+}
+
+async fn a_retired_device_cannot_enrol(db: Database) {
+    let device = db.device().await;
+    db.store.retire_device(device, NOW).await.unwrap();
+    let result = db.store.enrol(device, &hash_of(device, b's'), NOW, &new_certificate(device)).await;
+    assert!(matches!(result, Err(EnrolError::Retired)));
+}
+
+async fn asking_uses_nothing_up(db: Database) {
+    let device = db.device().await;
+    let secret = hash_of(device, b's');
+    db.store.check_enrolment(device, &secret, NOW).await.unwrap();
+    db.store.check_enrolment(device, &secret, NOW).await.unwrap();
+    db.store.enrol(device, &secret, NOW, &new_certificate(device)).await.unwrap();
+}
+
+async fn a_failed_enrolment_leaves_the_secret_usable(db: Database) {
+    let device = db.device().await;
+    let secret = hash_of(device, b's');
+    let taken = new_certificate(device);
+    db.store.record_certificate(&taken, NOW).await.unwrap();
+    let result = db.store.enrol(device, &secret, NOW, &taken).await;
+    assert!(matches!(result, Err(EnrolError::Store(StoreError::Conflict { .. }))));
+    db.store.enrol(device, &secret, NOW, &new_certificate(device)).await.unwrap();
+}
+
+async fn only_a_certificate_of_the_device_is_recorded(db: Database) {
+    let device = db.device().await;
+    for holder in [CertificateHolder::Device(Uuid::now_v7()), CertificateHolder::Client(device)] {
+        let certificate = mooring_store::NewCertificate { holder, ..new_certificate(device) };
+        let result = db.store.enrol(device, &hash_of(device, b's'), NOW, &certificate).await;
+        assert!(matches!(result, Err(EnrolError::Store(StoreError::Invalid { .. }))));
+    }
+}
+
+async fn a_device_can_get_a_further_secret(db: Database) {
+    let device = db.device().await;
+    db.store.enrol(device, &hash_of(device, b's'), NOW, &new_certificate(device)).await.unwrap();
+    let (secret, end) = (fresh_hash(), NOW + Duration::DAY);
+    db.store.create_enrolment_secret(device, &secret, end, NOW).await.unwrap();
+    assert_eq!(db.store.device_of_enrolment_secret(&secret).await.unwrap(), Some(device));
+    db.store.enrol(device, &secret, NOW + Duration::HOUR, &new_certificate(device)).await.unwrap();
+    assert_eq!(db.store.device(device).await.unwrap().unwrap().enrolled_at, Some(NOW));
+
+    let unknown = db.store.create_enrolment_secret(Uuid::now_v7(), &fresh_hash(), end, NOW).await;
+    assert!(matches!(unknown, Err(StoreError::NotFound { .. })));
+}
