@@ -33,6 +33,14 @@ pub enum ServerError {
     /// No shard at all.
     #[error("shards: at least 1 is needed")]
     NoShards,
+    /// The directory of the log can't be made.
+    #[error("cannot make {directory}: {source}")]
+    DataDir {
+        /// The directory.
+        directory: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The log can't be opened.
     #[error("log in {directory}: {source}")]
     Log {

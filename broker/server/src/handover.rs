@@ -56,9 +56,9 @@ pub(crate) struct Totals {
 
 impl Shared {
     /// The shard that makes the next handshake: each in turn.
-    pub(crate) fn next_shard(&self) -> Option<&Mailbox<ShardInput>> {
+    pub(crate) fn next_shard(&self) -> Option<ShardId> {
         let turn = self.next_shard.fetch_add(1, Ordering::Relaxed);
-        self.shards.get(turn % self.shards.len().max(1))
+        u16::try_from(turn % self.shards.len().max(1)).ok().map(ShardId)
     }
 
     pub(crate) fn mailbox(&self, shard: ShardId) -> Option<&Mailbox<ShardInput>> {
@@ -110,7 +110,7 @@ pub(crate) enum ShardInput {
     /// A socket on its way in.
     Accepted(Box<Accepted>),
     /// A client that is let in, and whose home this is.
-    Handover(Box<Handover>),
+    Handover(Box<Newcomer<PortableTransport>>),
     /// A publish by a service.
     Publish(Box<ServicePublish>, oneshot::Sender<usize>),
     /// A service listens.
@@ -123,12 +123,12 @@ pub(crate) enum ShardInput {
     Limits(Box<Limits>),
     /// A look at the shard's state from its own thread.
     Inspect(Box<dyn FnOnce(&Inspected<'_>) + Send>),
-    /// Dropped once all that came before it is done.
-    Barrier(oneshot::Sender<()>),
+    /// Called once all that came before it is done.
+    Barrier(Box<dyn FnOnce() + Send>),
     /// The log has failed.
     LogFailed,
-    /// Ends all connections; dropped when their last bytes are out, or their time.
-    Drain(oneshot::Sender<()>),
+    /// Ends all connections; called when their last bytes are out, or their time.
+    Drain(Box<dyn FnOnce() + Send>),
     /// Ends the thread.
     Stop,
 }
@@ -173,9 +173,9 @@ pub(crate) struct Upgraded {
     pub(crate) peer_certificate: Option<Vec<u8>>,
 }
 
-/// A client on its way to its home shard.
-pub(crate) struct Handover {
-    pub(crate) transport: PortableTransport,
+/// A client that was let in, on its way to its home shard.
+pub(crate) struct Newcomer<T> {
+    pub(crate) transport: T,
     /// CONNECT, and whatever came behind it.
     pub(crate) received: Vec<u8>,
     pub(crate) principal: Principal,
@@ -185,6 +185,22 @@ pub(crate) struct Handover {
     pub(crate) disconnects: u64,
     pub(crate) listener: Arc<ListenerConfig>,
     pub(crate) peer_certificate: Option<Vec<u8>>,
+}
+
+impl<T> Newcomer<T> {
+    /// The same client with its transport changed.
+    pub(crate) fn with<U>(self, change: impl FnOnce(T) -> std::io::Result<U>) -> std::io::Result<Newcomer<U>> {
+        Ok(Newcomer {
+            transport: change(self.transport)?,
+            received: self.received,
+            principal: self.principal,
+            admitted: self.admitted,
+            slot: self.slot,
+            disconnects: self.disconnects,
+            listener: self.listener,
+            peer_certificate: self.peer_certificate,
+        })
+    }
 }
 
 /// The address without its port, for limits; what can't be told apart is one address.

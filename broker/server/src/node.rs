@@ -200,7 +200,7 @@ impl Node {
             slot,
             upgraded: Some(Upgraded { peer_certificate }),
         };
-        let mailbox = self.shared.next_shard().ok_or(NodeError::Stopped)?;
+        let mailbox = self.shared.next_shard().and_then(|shard| self.shared.mailbox(shard)).ok_or(NodeError::Stopped)?;
         let accepted = Accepted { stream: PortableStream::Other(Box::new(stream)), entry };
         self.push(mailbox, ShardInput::Accepted(Box::new(accepted)))
     }

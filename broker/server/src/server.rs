@@ -51,9 +51,11 @@ impl Server {
     /// Opens the log, binds the listeners, starts the threads, and returns once clients can connect. Blocks; needs no runtime around it.
     pub fn start(config: ServerConfig, access: Arc<dyn Access>, authenticate: Arc<dyn Authenticate>) -> Result<Self, ServerError> {
         let directory = config.data_dir.join("log");
-        let in_directory = |source| ServerError::Log { directory: directory.display().to_string(), source };
-        let disk: Box<dyn Disk> = Box::new(RealDisk::new(&directory).map_err(in_directory)?);
-        Self::start_with_disk(config, access, authenticate, disk)
+        if config.durability != Durability::Memory {
+            let in_directory = |source| ServerError::DataDir { directory: directory.display().to_string(), source };
+            std::fs::create_dir_all(&directory).map_err(in_directory)?;
+        }
+        Self::start_with_disk(config, access, authenticate, Box::new(RealDisk::new(directory)))
     }
 
     /// As [`Server::start`], with the log on a disk of the caller's.
@@ -126,10 +128,12 @@ impl Server {
     fn settle(&self) -> Result<(), ServerError> {
         for _ in 0..2 {
             for (shard, mailbox) in (0..).zip(&self.shared.shards) {
-                let (done, reached) = oneshot::channel();
-                let pushed = mailbox.push(ShardInput::Barrier(done));
-                let reached = pushed.is_ok() && reached.blocking_recv().is_ok();
-                if !reached {
+                let (done, reached) = std::sync::mpsc::sync_channel(1);
+                let done = move || {
+                    let _ = done.send(());
+                };
+                let pushed = mailbox.push(ShardInput::Barrier(Box::new(done)));
+                if pushed.is_err() || reached.recv().is_err() {
                     return Err(ServerError::ShardEnded { shard });
                 }
             }
@@ -143,10 +147,13 @@ impl Server {
         }
     }
 
-    async fn ask_all(&self, input: impl Fn(oneshot::Sender<()>) -> ShardInput) {
+    async fn ask_all(&self, input: impl Fn(Box<dyn FnOnce() + Send>) -> ShardInput) {
         let mut answers = Vec::with_capacity(self.shared.shards.len());
         for mailbox in &self.shared.shards {
             let (done, answer) = oneshot::channel();
+            let done = Box::new(move || {
+                let _ = done.send(());
+            });
             if mailbox.push(input(done)).is_ok() {
                 answers.push(answer);
             }

@@ -1,0 +1,300 @@
+//! From a socket to a client: TLS, WebSocket upgrade, CONNECT, authentication, and off to the home shard.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use mooring_core::{ClientId, ConnectAttempt, Principal, Refusal, SessionKey, home_shard};
+use mooring_protocol::{Connect, DecodeError, Packet, PacketType, ReasonCode, Version, decode, peek_header};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::header::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::http::{self, StatusCode};
+
+use crate::admission::HandshakeSlot;
+use crate::config::ListenerConfig;
+use crate::handover::{Entry, Newcomer, ShardInput};
+use crate::metric_names;
+use crate::refuse::{answer_to, refuse};
+use crate::shard::Shard;
+use crate::stream::{Stream, TlsStream};
+use crate::transport::Transport;
+use crate::websocket::WebSocket;
+
+/// Where MQTT over WebSocket is.
+const WEBSOCKET_PATH: &str = "/mqtt";
+/// [MQTT-6.0.0-3] names `mqtt`; clients of 3.1 send `mqttv3.1`.
+const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
+
+/// Why a socket did not become a client.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the connection was lost: {0}")]
+    Lost(#[from] io::Error),
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    #[error("WebSocket: {0}")]
+    WebSocket(#[from] Box<tokio_tungstenite::tungstenite::Error>),
+    #[error("the handshake took too long")]
+    HandshakeTimeout,
+    #[error("CONNECT took too long")]
+    ConnectTimeout,
+    #[error("sent away to make room")]
+    Evicted,
+    #[error("closed without a packet")]
+    Silent,
+    #[error("the first packet is not CONNECT")]
+    NotConnect,
+    #[error("CONNECT is too large")]
+    TooLarge,
+    #[error("CONNECT: {0}")]
+    Decode(DecodeError),
+    #[error("{} {}", .0.reason, .0.why)]
+    Refused(Refusal),
+    #[error("the server is shutting down")]
+    Stopping,
+}
+
+impl Failure {
+    /// A label for metrics.
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Lost(_) => "lost",
+            Self::Tls(_) => "tls",
+            Self::WebSocket(_) => "websocket",
+            Self::HandshakeTimeout => "handshake_timeout",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Evicted => "evicted",
+            Self::Silent => "silent",
+            Self::NotConnect => "not_connect",
+            Self::TooLarge => "too_large",
+            Self::Decode(_) => "malformed",
+            Self::Refused(_) => "refused",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// Brings one socket in, or closes it.
+pub(crate) async fn run(shard: Rc<Shard>, stream: Stream, entry: Entry) {
+    let listener = Arc::clone(&entry.listener);
+    let address = Arc::clone(&entry.address);
+    if let Err(failure) = let_in(&shard, stream, entry).await {
+        metrics::counter!(metric_names::HANDSHAKES_FAILED, "listener" => listener.name.clone(), "reason" => failure.name()).increment(1);
+        tracing::debug!(listener = listener.name, %address, reason = failure.name(), error = %failure, "not let in");
+    }
+}
+
+async fn let_in(shard: &Rc<Shard>, stream: Stream, entry: Entry) -> Result<(), Failure> {
+    let accepted_at = Instant::from_std(entry.accepted);
+    let limits = &shard.shared.config.connections;
+    let handshake_until = accepted_at + Duration::from_millis(limits.handshake_ms_max.min(limits.connect_ms_max));
+    let connect_until = accepted_at + Duration::from_millis(limits.connect_ms_max);
+    let arrived = async {
+        let secured = timeout_at(handshake_until, secure(stream, &entry)).await.map_err(|_| Failure::HandshakeTimeout)??;
+        let arrived = timeout_at(connect_until, receive_connect(shard, secured, &entry.slot)).await;
+        arrived.map_err(|_| Failure::ConnectTimeout)?
+    };
+    let arrived = tokio::select! {
+        arrived = arrived => arrived?,
+        () = entry.slot.evicted() => return Err(Failure::Evicted),
+    };
+    timeout_at(connect_until, authenticate(shard, arrived, entry)).await.map_err(|_| Failure::ConnectTimeout)?
+}
+
+/// A stream that speaks MQTT, and whom TLS has verified.
+struct Secured {
+    transport: Transport,
+    peer_certificate: Option<Vec<u8>>,
+}
+
+/// A stream that has sent CONNECT.
+struct Arrived {
+    secured: Secured,
+    received: Vec<u8>,
+}
+
+/// Does what comes before MQTT.
+async fn secure(stream: Stream, entry: &Entry) -> Result<Secured, Failure> {
+    let listener = &entry.listener;
+    let tcp = match stream {
+        Stream::Tcp(tcp) => tcp,
+        stream => return Ok(already_secured(stream, entry)),
+    };
+    tcp.readable().await?;
+    entry.slot.heard();
+    match listener.tls.as_ref().filter(|_| listener.kind.is_tls()) {
+        None => {
+            let (tcp, websocket) = upgrade(tcp, listener).await?;
+            Ok(Secured { transport: Transport { stream: Stream::Tcp(tcp), websocket }, peer_certificate: None })
+        }
+        Some(tls) => {
+            let secured = TlsAcceptor::from(tls.current()).accept(tcp).await.map_err(Failure::Tls)?;
+            let (secured, websocket) = upgrade(secured, listener).await?;
+            Ok(over_tls(secured.into_inner(), websocket))
+        }
+    }
+}
+
+fn over_tls((tcp, session): (TcpStream, rustls::ServerConnection), websocket: Option<Box<WebSocket>>) -> Secured {
+    let leaf = session.peer_certificates().and_then(<[_]>::first);
+    let peer_certificate = leaf.map(|leaf| leaf.as_ref().to_vec());
+    let stream = Stream::Tls(Box::new(TlsStream::new(tcp, session)));
+    Secured { transport: Transport { stream, websocket }, peer_certificate }
+}
+
+/// The API's HTTP server has done it all.
+fn already_secured(stream: Stream, entry: &Entry) -> Secured {
+    entry.slot.heard();
+    let peer_certificate = entry.upgraded.as_ref().and_then(|upgraded| upgraded.peer_certificate.clone());
+    Secured { transport: Transport { stream, websocket: Some(Box::default()) }, peer_certificate }
+}
+
+/// Answers the upgrade request of a WebSocket listener; leaves other streams alone.
+async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(stream: S, listener: &ListenerConfig) -> Result<(S, Option<Box<WebSocket>>), Failure> {
+    if !listener.kind.is_websocket() {
+        return Ok((stream, None));
+    }
+    let upgraded = tokio_tungstenite::accept_hdr_async(stream, answer_upgrade).await.map_err(Box::new)?;
+    // Nothing can be lost in between: a client that sends frames with its request is refused.
+    Ok((upgraded.into_inner(), Some(Box::default())))
+}
+
+#[expect(clippy::result_large_err, reason = "the signature is the library's")]
+fn answer_upgrade(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
+    if request.uri().path() != WEBSOCKET_PATH {
+        return Err(refuse_upgrade(StatusCode::NOT_FOUND, "MQTT is at /mqtt"));
+    }
+    let offered = request.headers().get_all(http::header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let offered = offered.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim);
+    let mut known = offered.filter_map(|name| SUBPROTOCOLS.into_iter().find(|known| *known == name));
+    let Some(subprotocol) = known.next() else {
+        return Err(refuse_upgrade(StatusCode::BAD_REQUEST, "the subprotocol must be mqtt"));
+    };
+    let name: HeaderName = http::header::SEC_WEBSOCKET_PROTOCOL;
+    response.headers_mut().insert(name, HeaderValue::from_static(subprotocol));
+    Ok(response)
+}
+
+fn refuse_upgrade(status: StatusCode, why: &str) -> ErrorResponse {
+    let mut response = ErrorResponse::new(Some(why.to_owned()));
+    *response.status_mut() = status;
+    response
+}
+
+/// Reads until CONNECT is whole; judges it from its first bytes.
+async fn receive_connect(shard: &Shard, mut secured: Secured, slot: &HandshakeSlot) -> Result<Arrived, Failure> {
+    let bytes_max = shard.shared.config.connections.connect_bytes_max;
+    let mut received = Vec::new();
+    loop {
+        let more = poll_fn(|cx| {
+            let mut scratch = shard.scratch.borrow_mut();
+            let read = std::task::ready!(secured.transport.poll_read(cx, &mut scratch))?;
+            received.extend_from_slice(scratch.plain.get(..read.bytes).unwrap_or_default());
+            Poll::Ready(Ok::<_, io::Error>(read.bytes))
+        });
+        if more.await? == 0 {
+            return Err(Failure::Silent);
+        }
+        slot.heard();
+        match is_whole(&received, bytes_max) {
+            Ok(true) => return Ok(Arrived { secured, received }),
+            Ok(false) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// Whether the first packet is there, as far as it may be CONNECT.
+fn is_whole(received: &[u8], bytes_max: usize) -> Result<bool, Failure> {
+    let Some(header) = peek_header(received).map_err(Failure::Decode)? else {
+        return Ok(false);
+    };
+    // [MQTT-3.1.0-1]
+    if header.packet_type != PacketType::Connect {
+        return Err(Failure::NotConnect);
+    }
+    if header.packet_size() > bytes_max {
+        return Err(Failure::TooLarge);
+    }
+    Ok(received.len() >= header.packet_size())
+}
+
+/// Asks who it is, and gives it to its home shard.
+async fn authenticate(shard: &Rc<Shard>, arrived: Arrived, entry: Entry) -> Result<(), Failure> {
+    let Arrived { secured, received } = arrived;
+    let disconnects = shard.shared.disconnects.load(Ordering::SeqCst);
+    let connect = match decode(&received, Version::V5, &shard.decode_limits.get()) {
+        Ok(Some((Packet::Connect(connect), _))) => connect,
+        Ok(_) => return Err(Failure::NotConnect),
+        Err(error) => {
+            if let Some((version, reason)) = answer_to(&error) {
+                refuse(shard, secured.transport, version, reason).await;
+            }
+            return Err(Failure::Decode(error));
+        }
+    };
+    if shard.shared.is_stopping() {
+        refuse(shard, secured.transport, connect.version, ReasonCode::ServerUnavailable).await;
+        return Err(Failure::Stopping);
+    }
+    let peer_certificate = secured.peer_certificate.as_deref();
+    let asked = ask(shard, &connect, peer_certificate, &entry.address, &entry.listener).await;
+    let principal = match asked {
+        Ok(principal) => principal,
+        Err(refusal) => {
+            shard.tell_refused(&connect, &entry.address, &refusal);
+            refuse(shard, secured.transport, connect.version, refusal.reason).await;
+            return Err(Failure::Refused(refusal));
+        }
+    };
+    let home = home_of(shard, &connect, &principal);
+    let newcomer = Newcomer {
+        transport: secured.transport,
+        received,
+        principal,
+        admitted: entry.admitted,
+        slot: entry.slot,
+        disconnects,
+        listener: entry.listener,
+        peer_certificate: secured.peer_certificate,
+    };
+    send_home(shard, home, newcomer)
+}
+
+pub(crate) async fn ask(
+    shard: &Shard,
+    connect: &Connect<'_>,
+    peer_certificate: Option<&[u8]>,
+    address: &str,
+    listener: &ListenerConfig,
+) -> Result<Principal, Refusal> {
+    let attempt = ConnectAttempt { connect, peer_certificate, address, listener: &listener.name, allow_anonymous: listener.allow_anonymous };
+    shard.shared.authenticate.authenticate(attempt).await
+}
+
+/// A client without an id gets one where it is: the engine gives ids whose home is its own shard.
+fn home_of(shard: &Shard, connect: &Connect<'_>, principal: &Principal) -> mooring_core::ShardId {
+    if connect.client_id.is_empty() {
+        return shard.id;
+    }
+    let key = SessionKey { identity: principal.identity.clone(), client_id: ClientId::new(connect.client_id) };
+    home_shard(&key, shard.shared.config.shards)
+}
+
+fn send_home(shard: &Rc<Shard>, home: mooring_core::ShardId, newcomer: Newcomer<Transport>) -> Result<(), Failure> {
+    if home == shard.id {
+        shard.welcome(newcomer);
+        return Ok(());
+    }
+    let newcomer = newcomer.with(Transport::detach)?;
+    let mailbox = shard.shared.mailbox(home).ok_or(Failure::Stopping)?;
+    mailbox.push(ShardInput::Handover(Box::new(newcomer))).map_err(|_| Failure::Stopping)
+}
