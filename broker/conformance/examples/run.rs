@@ -23,7 +23,10 @@ fn main() -> std::process::ExitCode {
             std::process::ExitCode::from(2)
         }
         Ok(report) => {
-            println!("{}", if flags.iter().any(|flag| flag == "--json") { report.to_json() } else { report.to_string() });
+            println!(
+                "{}",
+                if flags.iter().any(|flag| flag == "--json") { report.to_json() } else { report.to_string() }
+            );
             std::process::ExitCode::from(u8::from(report.failed()))
         }
     }

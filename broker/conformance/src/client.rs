@@ -79,7 +79,9 @@ impl<'t> Client<'t> {
                     return Incoming::Packet(packet);
                 }
                 Ok(None) => {}
-                Err(malformed) => return Incoming::Malformed { why: malformed.0, raw: std::mem::take(&mut self.buffer) },
+                Err(malformed) => {
+                    return Incoming::Malformed { why: malformed.0, raw: std::mem::take(&mut self.buffer) };
+                }
             }
             match self.stream.read_into(&mut self.buffer, deadline) {
                 Read1::Bytes => {}
@@ -140,6 +142,18 @@ impl<'t> Client<'t> {
         match packet.body {
             Body::Publish(delivery) => Ok(delivery),
             _ => Err(self.wrong(expected, &packet)),
+        }
+    }
+
+    /// Waits longer than for an answer; the message that comes stays to be expected.
+    #[track_caller]
+    pub(crate) fn wait_publish(&mut self, limit: Duration) -> Check {
+        match self.next_within(limit) {
+            Incoming::Packet(packet) => {
+                self.inbox.push_front(packet);
+                Ok(())
+            }
+            other => Err(self.unexpected("a PUBLISH", &other)),
         }
     }
 

@@ -14,15 +14,38 @@ pub(crate) struct Packet {
 /// The packets that a server may send.
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
-    Connack { session_present: bool, code: u8, props: Props },
+    Connack {
+        session_present: bool,
+        code: u8,
+        props: Props,
+    },
     Publish(Delivery),
     /// PUBACK, PUBREC, PUBREL or PUBCOMP; `first` is the first byte.
-    Ack { first: u8, pid: u16, code: u8, props: Props },
-    Suback { pid: u16, props: Props, codes: Vec<u8> },
-    Unsuback { pid: u16, props: Props, codes: Vec<u8> },
+    Ack {
+        first: u8,
+        pid: u16,
+        code: u8,
+        props: Props,
+    },
+    Suback {
+        pid: u16,
+        props: Props,
+        codes: Vec<u8>,
+    },
+    Unsuback {
+        pid: u16,
+        props: Props,
+        codes: Vec<u8>,
+    },
     Pingresp,
-    Disconnect { code: u8, props: Props },
-    Auth { code: u8, props: Props },
+    Disconnect {
+        code: u8,
+        props: Props,
+    },
+    Auth {
+        code: u8,
+        props: Props,
+    },
 }
 
 /// A PUBLISH from the server.
@@ -91,11 +114,23 @@ fn decode_body(first: u8, reader: &mut Reader<'_>, version: Version) -> Decoded<
 
 fn decode_connack(reader: &mut Reader<'_>, version: Version) -> Decoded<Body> {
     const ALLOWED: &[u8] = &[
-        property::SESSION_EXPIRY, property::RECEIVE_MAXIMUM, property::MAXIMUM_QOS, property::RETAIN_AVAILABLE,
-        property::MAXIMUM_PACKET_SIZE, property::ASSIGNED_CLIENT_ID, property::TOPIC_ALIAS_MAXIMUM,
-        property::REASON_STRING, property::USER_PROPERTY, property::WILDCARD_AVAILABLE,
-        property::SUBSCRIPTION_ID_AVAILABLE, property::SHARED_AVAILABLE, property::SERVER_KEEP_ALIVE,
-        property::RESPONSE_INFO, property::SERVER_REFERENCE, property::AUTH_METHOD, property::AUTH_DATA,
+        property::SESSION_EXPIRY,
+        property::RECEIVE_MAXIMUM,
+        property::MAXIMUM_QOS,
+        property::RETAIN_AVAILABLE,
+        property::MAXIMUM_PACKET_SIZE,
+        property::ASSIGNED_CLIENT_ID,
+        property::TOPIC_ALIAS_MAXIMUM,
+        property::REASON_STRING,
+        property::USER_PROPERTY,
+        property::WILDCARD_AVAILABLE,
+        property::SUBSCRIPTION_ID_AVAILABLE,
+        property::SHARED_AVAILABLE,
+        property::SERVER_KEEP_ALIVE,
+        property::RESPONSE_INFO,
+        property::SERVER_REFERENCE,
+        property::AUTH_METHOD,
+        property::AUTH_DATA,
     ];
     const CODES: &[u8] = &[
         0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90, 0x95, 0x97, 0x99, 0x9A,
@@ -123,8 +158,14 @@ fn decode_connack(reader: &mut Reader<'_>, version: Version) -> Decoded<Body> {
 
 fn decode_publish(first: u8, reader: &mut Reader<'_>, version: Version) -> Decoded<Delivery> {
     const ALLOWED: &[u8] = &[
-        property::PAYLOAD_FORMAT, property::MESSAGE_EXPIRY, property::TOPIC_ALIAS, property::RESPONSE_TOPIC,
-        property::CORRELATION, property::USER_PROPERTY, property::SUBSCRIPTION_ID, property::CONTENT_TYPE,
+        property::PAYLOAD_FORMAT,
+        property::MESSAGE_EXPIRY,
+        property::TOPIC_ALIAS,
+        property::RESPONSE_TOPIC,
+        property::CORRELATION,
+        property::USER_PROPERTY,
+        property::SUBSCRIPTION_ID,
+        property::CONTENT_TYPE,
     ];
     let (dup, qos, retain) = (first & 8 != 0, first >> 1 & 3, first & 1 != 0);
     if qos == 3 {
@@ -168,11 +209,8 @@ fn decode_ack(first: u8, reader: &mut Reader<'_>, version: Version) -> Decoded<B
 
 fn decode_suback(reader: &mut Reader<'_>, version: Version) -> Decoded<Body> {
     let pid = reader.pid()?;
-    let props = if version.is_v5() {
-        reader.props(&[property::REASON_STRING, property::USER_PROPERTY])?
-    } else {
-        Props::new()
-    };
+    let props =
+        if version.is_v5() { reader.props(&[property::REASON_STRING, property::USER_PROPERTY])? } else { Props::new() };
     let codes = std::mem::take(&mut reader.0).to_vec();
     let known: &[u8] = if version.is_v5() {
         &[0, 1, 2, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2]
@@ -201,8 +239,8 @@ fn decode_unsuback(reader: &mut Reader<'_>, version: Version) -> Decoded<Body> {
 fn decode_disconnect(reader: &mut Reader<'_>) -> Decoded<Body> {
     // The codes of table 3-13 that a server may send, and 0x8C, which table 2-6 gives to DISCONNECT too.
     const CODES: &[u8] = &[
-        0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8C, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98,
-        0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2,
+        0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8C, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97,
+        0x98, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2,
     ];
     // [MQTT-3.14.2-2] no Session Expiry Interval from a server.
     const ALLOWED: &[u8] = &[property::REASON_STRING, property::USER_PROPERTY, property::SERVER_REFERENCE];

@@ -57,8 +57,14 @@ pub(crate) enum Encoding {
 /// The encoding of a property, `None` for identifiers that do not exist.
 pub(crate) fn encoding(id: u8) -> Option<Encoding> {
     Some(match id {
-        PAYLOAD_FORMAT | REQUEST_PROBLEM | REQUEST_RESPONSE | MAXIMUM_QOS | RETAIN_AVAILABLE | WILDCARD_AVAILABLE
-        | SUBSCRIPTION_ID_AVAILABLE | SHARED_AVAILABLE => Encoding::Byte,
+        PAYLOAD_FORMAT
+        | REQUEST_PROBLEM
+        | REQUEST_RESPONSE
+        | MAXIMUM_QOS
+        | RETAIN_AVAILABLE
+        | WILDCARD_AVAILABLE
+        | SUBSCRIPTION_ID_AVAILABLE
+        | SHARED_AVAILABLE => Encoding::Byte,
         SERVER_KEEP_ALIVE | RECEIVE_MAXIMUM | TOPIC_ALIAS_MAXIMUM | TOPIC_ALIAS => Encoding::U16,
         MESSAGE_EXPIRY | SESSION_EXPIRY | WILL_DELAY | MAXIMUM_PACKET_SIZE => Encoding::U32,
         SUBSCRIPTION_ID => Encoding::VarInt,

@@ -60,7 +60,8 @@ impl Report {
     }
 
     fn sum(&self) -> (usize, usize, usize) {
-        let add = |sum: (usize, usize, usize), c: &ChapterCount| (sum.0 + c.passed, sum.1 + c.failed, sum.2 + c.skipped);
+        let add =
+            |sum: (usize, usize, usize), c: &ChapterCount| (sum.0 + c.passed, sum.1 + c.failed, sum.2 + c.skipped);
         self.chapters.iter().fold((0, 0, 0), add)
     }
 }

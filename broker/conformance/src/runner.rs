@@ -21,9 +21,10 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&CaseResult)) -> Result<R
         .map_err(|source| Error::Unreachable { target: options.target.clone(), source })?;
     let started = Instant::now();
     let state = RunState::new();
-    let mut chosen: Vec<Case> = cases().into_iter().filter(|case| is_chosen(case, options)).collect();
+    let mut chosen: Vec<(usize, Case)> =
+        cases().into_iter().enumerate().filter(|(_, case)| is_chosen(case, options)).collect();
     // Long cases first, so that they do not run alone at the end.
-    chosen.sort_by_key(|case| !case.slow);
+    chosen.sort_by_key(|(_, case)| !case.slow);
     let mut results = run_all(&chosen, options, &state, progress);
     results.sort_by_key(|(index, _)| *index);
     let results = results.into_iter().map(|(_, result)| result).collect();
@@ -31,7 +32,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(&CaseResult)) -> Result<R
 }
 
 fn run_all(
-    chosen: &[Case],
+    chosen: &[(usize, Case)],
     options: &Options,
     state: &RunState,
     progress: &mut dyn FnMut(&CaseResult),
@@ -44,10 +45,9 @@ fn run_all(
             let next = &next;
             scope.spawn(move || {
                 loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(case) = chosen.get(index) else { return };
+                    let Some((index, case)) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
                     // The receiver outlives the scope.
-                    let _ = sender.send((index, run_one(case, options, state)));
+                    let _ = sender.send((*index, run_one(case, options, state)));
                 }
             });
         }
@@ -79,7 +79,9 @@ fn run_one(case: &Case, options: &Options, state: &RunState) -> CaseResult {
 fn is_chosen(case: &Case, options: &Options) -> bool {
     let version = options.version.is_none_or(|version| version == case.version);
     let filter = options.filter.as_deref().is_none_or(|filter| {
-        case.id.contains(filter) || case.chapter.contains(filter) || case.statements.iter().any(|id| id.contains(filter))
+        case.id.contains(filter)
+            || case.chapter.contains(filter)
+            || case.statements.iter().any(|id| id.contains(filter))
     });
     version && filter
 }

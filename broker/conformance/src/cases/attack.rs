@@ -225,7 +225,9 @@ fn answers_or_closes(t: &Target, mut client: crate::client::Client<'_>) -> Check
         let incoming = client.next_within(t.options.answer);
         match incoming {
             Incoming::Closed => return Ok(()),
-            Incoming::Packet(packet) if matches!(packet.body, Body::Pingresp | Body::Disconnect { .. }) => return Ok(()),
+            Incoming::Packet(packet) if matches!(packet.body, Body::Pingresp | Body::Disconnect { .. }) => {
+                return Ok(());
+            }
             Incoming::Packet(_) => {}
             other => return Err(client.unexpected("a PINGRESP or the end of the connection", &other)),
         }

@@ -39,13 +39,18 @@ pub(super) fn list(list: &mut List) {
     list.v5("property-misplaced-puback", "4.13.1-1", "a PUBLISH property in a PUBACK", |t| {
         closes(t, &frame(wire::PUBACK, &[0, 1, 0, 5, property::MESSAGE_EXPIRY, 0, 0, 0, 1]))
     });
-    list.v5("property-misplaced-disconnect", "4.13.1-1", "a PUBLISH property in a DISCONNECT: the will goes out", |t| {
-        let (mut watcher, topic) = super::will::watch(t, 1)?;
-        let mut client = t.connect(&t.hello().will(wire::Will::new(&topic, "will")))?;
-        client.send(&wire::disconnect_with(0, &Props::new().u32(property::MESSAGE_EXPIRY, 1)));
-        client.expect_closed("the connection closes")?;
-        watcher.expect_message("will").map(|_| ())
-    });
+    list.v5(
+        "property-misplaced-disconnect",
+        "4.13.1-1",
+        "a PUBLISH property in a DISCONNECT: the will goes out",
+        |t| {
+            let (mut watcher, topic) = super::will::watch(t, 1)?;
+            let mut client = t.connect(&t.hello().will(wire::Will::new(&topic, "will")))?;
+            client.send(&wire::disconnect_with(0, &Props::new().u32(property::MESSAGE_EXPIRY, 1)));
+            client.expect_closed("the connection closes")?;
+            watcher.expect_message("will").map(|_| ())
+        },
+    );
     list.v5("property-twice-expiry", "4.13.1-1", "Message Expiry Interval twice", |t| {
         closes(t, &publish_with(t, Props::new().u32(property::MESSAGE_EXPIRY, 1).u32(property::MESSAGE_EXPIRY, 1)))
     });

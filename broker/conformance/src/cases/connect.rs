@@ -112,19 +112,29 @@ fn client_ids(list: &mut List) {
 
 fn answers(list: &mut List) {
     list.both(
-        "refused-data", "3.1.4-5 3.1.4-1", "3.1.4-6 3.1.4-1", "what follows a refused CONNECT is not processed", refused_data,
+        "refused-data",
+        "3.1.4-5 3.1.4-1",
+        "3.1.4-6 3.1.4-1",
+        "what follows a refused CONNECT is not processed",
+        refused_data,
     );
-    list.both("pipelined", "3.1.4-4 3.2.0-1", "3.1.4-5 3.2.0-1", "packets right behind the CONNECT are served", |t| {
-        let topic = t.topic("t");
-        let mut client = t.dial()?;
-        let mut bytes = t.hello().encode(t.version);
-        bytes.extend(wire::subscribe(t.version, 7, &property::Props::new(), &[(&topic, 0)]));
-        bytes.extend(Publish::new(&topic, "m").encode(t.version));
-        client.send(&bytes);
-        client.expect_accepted("a CONNACK first")?;
-        client.expect_suback(7, 1)?;
-        client.expect_message("m").map(|_| ())
-    });
+    list.both(
+        "pipelined",
+        "3.1.4-4 3.2.0-1 7.0.0-2",
+        "3.1.4-5 3.2.0-1",
+        "packets right behind the CONNECT are served",
+        |t| {
+            let topic = t.topic("t");
+            let mut client = t.dial()?;
+            let mut bytes = t.hello().encode(t.version);
+            bytes.extend(wire::subscribe(t.version, 7, &property::Props::new(), &[(&topic, 0)]));
+            bytes.extend(Publish::new(&topic, "m").encode(t.version));
+            client.send(&bytes);
+            client.expect_accepted("a CONNACK first")?;
+            client.expect_suback(7, 1)?;
+            client.expect_message("m").map(|_| ())
+        },
+    );
     list.both("byte-by-byte", "7.1.1-1", "4.2-1", "packets are found in the stream wherever it is cut", |t| {
         let mut client = t.dial()?;
         for byte in t.hello().encode(t.version).iter().chain(&wire::PINGREQ) {
@@ -218,7 +228,9 @@ fn empty_ids(t: &Target) -> Check {
     let packet = first.next("a CONNACK")?;
     match packet.body {
         Body::Connack { code: 0, .. } => {}
-        Body::Connack { code: 0x02 | 0x85, .. } => return first.expect_closed("the refused connection closes").map(|_| ()),
+        Body::Connack { code: 0x02 | 0x85, .. } => {
+            return first.expect_closed("the refused connection closes").map(|_| ());
+        }
         _ => return Err(first.wrong("a CONNACK that accepts or refuses the id", &packet)),
     }
     let mut second = t.connect(&t.hello_as(""))?;

@@ -1,6 +1,6 @@
 //! Chapters 3.12 to 3.15 and 4.12: PINGREQ, DISCONNECT, AUTH.
 
-use super::{List, closes, closes_for};
+use super::{List, closes};
 use crate::case::{Check, Stop};
 use crate::client::Incoming;
 use crate::decode::Body;
@@ -32,19 +32,26 @@ pub(super) fn list(list: &mut List) {
     list.v3("disconnect-with-body", "4.8.0-1", "a DISCONNECT with a body closes the connection", |t| {
         closes(t, &[0xE0, 1, 0])
     });
-    list.v5("disconnect-code", "4.13.1-1", "a DISCONNECT with a code that does not exist is none: the will goes out", |t| {
-        let (mut watcher, topic) = super::will::watch(t, 1)?;
-        let mut client = t.connect(&t.hello().will(wire::Will::new(&topic, "will")))?;
-        client.send(&[0xE0, 1, 0x7F]);
-        client.expect_closed("the connection closes")?;
-        watcher.expect_message("will").map(|_| ())
-    });
-    list.v5("disconnect-reserved", "3.14.1-1", "DISCONNECT flags are checked: malformed packet, 0x81", |t| {
-        closes_for(t, &[0xE2, 1, 0], &[0x81])
+    list.v5(
+        "disconnect-code",
+        "3.1.2-8",
+        "a DISCONNECT with a reason code other than 0 leaves the will: it goes out",
+        |t| {
+            let (mut watcher, topic) = super::will::watch(t, 1)?;
+            let mut client = t.connect(&t.hello().will(wire::Will::new(&topic, "will")))?;
+            client.send(&[0xE0, 1, 0x7F]);
+            client.expect_closed("the connection closes")?;
+            watcher.expect_message("will").map(|_| ())
+        },
+    );
+    list.v5("disconnect-reserved", "3.14.1-1", "DISCONNECT flags are checked: malformed packet", |t| {
+        closes(t, &[0xE2, 1, 0])
     });
     list.v5(
-        "disconnect-last", "3.14.4-1 3.14.4-2 3.14.2-1 3.14.2-2 4.13.2-1",
-        "after its DISCONNECT the server sends nothing and closes", |t| {
+        "disconnect-last",
+        "3.14.4-1 3.14.4-2 3.14.2-1 3.14.2-2 4.13.2-1",
+        "after its DISCONNECT the server sends nothing and closes",
+        |t| {
             let mut client = t.client()?;
             // The decoder fails on a reason code or a property that is not a server's.
             client.send(&[0x00, 0, 0xC0, 0, 0xC0, 0]);
@@ -85,13 +92,15 @@ fn auth(list: &mut List) {
         super::refuses(t, &t.hello().props(Props::new().binary(property::AUTH_DATA, [1])).encode(t.version))
     });
     list.v5(
-        "continues", "4.12.0-2 4.12.0-5 3.15.2-1", "an AUTH of the server continues, with the method of the CONNECT", |t| {
-            scram_challenge(t).map(|_| ())
-        },
+        "continues",
+        "4.12.0-2 4.12.0-5 3.15.2-1",
+        "an AUTH of the server continues, with the method of the CONNECT",
+        |t| scram_challenge(t).map(|_| ()),
     );
     list.v5("rejected", "4.12.0-4", "a failed authentication closes the connection", |t| {
         let mut client = scram_challenge(t)?;
-        let props = Props::new().text(property::AUTH_METHOD, "SCRAM-SHA-256").binary(property::AUTH_DATA, *b"c=biws,r=x,p=x");
+        let props =
+            Props::new().text(property::AUTH_METHOD, "SCRAM-SHA-256").binary(property::AUTH_DATA, *b"c=biws,r=x,p=x");
         client.send(&wire::auth(0x18, &props));
         client.expect_closed("the connection closes").map(|_| ())
     });
@@ -105,26 +114,32 @@ fn auth(list: &mut List) {
         client.send(&wire::auth(0x18, &Props::new().text(property::AUTH_METHOD, "conformance-unknown")));
         client.expect_closed("the connection closes").map(|_| ())
     });
-    list.both("credentials", "3.2.2-5", "3.1.4-2 3.2.2-7", "wrong credentials are refused and the connection closed", |t| {
-        let mut connect = t.hello();
-        connect.username = Some(format!("nobody-{}", t.level()));
-        connect.password = Some("wrong".into());
-        let mut client = t.dial()?;
-        client.send(&connect.encode(t.version));
-        let incoming = client.next_within(t.options.answer);
-        match incoming {
-            Incoming::Closed => Ok(()),
-            Incoming::Packet(packet) if matches!(packet.body, Body::Connack { code: 0, .. }) => {
-                Err(Stop::Skipped("the server accepts a user that nobody has made".into()))
+    list.both(
+        "credentials",
+        "3.2.2-5",
+        "3.1.4-2 3.2.2-7",
+        "wrong credentials are refused and the connection closed",
+        |t| {
+            let mut connect = t.hello();
+            connect.username = Some(format!("nobody-{}", t.level()));
+            connect.password = Some("wrong".into());
+            let mut client = t.dial()?;
+            client.send(&connect.encode(t.version));
+            let incoming = client.next_within(t.options.answer);
+            match incoming {
+                Incoming::Closed => Ok(()),
+                Incoming::Packet(packet) if matches!(packet.body, Body::Connack { code: 0, .. }) => {
+                    Err(Stop::Skipped("the server accepts a user that nobody has made".into()))
+                }
+                Incoming::Packet(packet)
+                    if matches!(packet.body, Body::Connack { code: 0x04 | 0x05 | 0x86 | 0x87 | 0x8A, .. }) =>
+                {
+                    client.expect_closed("the refused connection closes").map(|_| ())
+                }
+                other => Err(client.unexpected("a CONNACK that refuses the credentials", &other)),
             }
-            Incoming::Packet(packet)
-                if matches!(packet.body, Body::Connack { code: 0x04 | 0x05 | 0x86 | 0x87 | 0x8A, .. }) =>
-            {
-                client.expect_closed("the refused connection closes").map(|_| ())
-            }
-            other => Err(client.unexpected("a CONNACK that refuses the credentials", &other)),
-        }
-    });
+        },
+    );
     list.v5("body-cut", "4.13.1-1", "an AUTH that ends inside its properties closes the connection", |t| {
         closes(t, &frame(wire::AUTH, &[0x18, 5, 0x15]))
     });
@@ -133,7 +148,8 @@ fn auth(list: &mut List) {
 /// Begins SCRAM-SHA-256, the method most likely to be there, and gets the server's challenge.
 fn scram_challenge<'t>(t: &'t Target) -> Check<crate::client::Client<'t>> {
     const METHOD: &str = "SCRAM-SHA-256";
-    let props = Props::new().text(property::AUTH_METHOD, METHOD).binary(property::AUTH_DATA, *b"n,,n=nobody,r=abcdefgh");
+    let props =
+        Props::new().text(property::AUTH_METHOD, METHOD).binary(property::AUTH_DATA, *b"n,,n=nobody,r=abcdefgh");
     let mut connect = t.hello();
     connect.username = None;
     connect.password = None;

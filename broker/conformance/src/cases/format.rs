@@ -8,65 +8,80 @@ use crate::wire::{self, Publish, frame, put_string};
 
 /// Malformed UTF-8 of each kind: a surrogate, an overlong form, a cut sequence, a byte that never occurs, a code point
 /// beyond U+10FFFF.
-const ILL_FORMED: [&[u8]; 5] =
-    [b"a\xED\xA0\x80b", b"a\xC0\xAFb", b"ab\xE2\x82", b"a\xFFb", b"a\xF4\x90\x80\x80b"];
+const ILL_FORMED: [&[u8]; 5] = [b"a\xED\xA0\x80b", b"a\xC0\xAFb", b"ab\xE2\x82", b"a\xFFb", b"a\xF4\x90\x80\x80b"];
 
 pub(super) fn list(list: &mut List) {
     list.chapter("1.5 Data representation", "data");
+    list.both("utf8-surrogate", "1.5.3-1", "1.5.4-1", "a topic name with a surrogate closes the connection", |t| {
+        closes(t, &publish_to(t, ILL_FORMED[0]))
+    });
+    list.both("utf8-overlong", "1.5.3-1", "1.5.4-1", "a topic name with an overlong form closes the connection", |t| {
+        closes(t, &publish_to(t, ILL_FORMED[1]))
+    });
     list.both(
-        "utf8-surrogate", "1.5.3-1", "1.5.4-1", "a topic name with a surrogate closes the connection",
-        |t| closes(t, &publish_to(t, ILL_FORMED[0])),
-    );
-    list.both(
-        "utf8-overlong", "1.5.3-1", "1.5.4-1", "a topic name with an overlong form closes the connection",
-        |t| closes(t, &publish_to(t, ILL_FORMED[1])),
-    );
-    list.both(
-        "utf8-cut", "1.5.3-1", "1.5.4-1", "a topic name that ends inside a character closes the connection",
+        "utf8-cut",
+        "1.5.3-1",
+        "1.5.4-1",
+        "a topic name that ends inside a character closes the connection",
         |t| closes(t, &publish_to(t, ILL_FORMED[2])),
     );
     list.both(
-        "utf8-never", "1.5.3-1", "1.5.4-1", "a topic name with a byte that UTF-8 never has closes the connection",
+        "utf8-never",
+        "1.5.3-1",
+        "1.5.4-1",
+        "a topic name with a byte that UTF-8 never has closes the connection",
         |t| closes(t, &publish_to(t, ILL_FORMED[3])),
     );
     list.both(
-        "utf8-beyond", "1.5.3-1", "1.5.4-1", "a topic name with a code point beyond U+10FFFF closes the connection",
+        "utf8-beyond",
+        "1.5.3-1",
+        "1.5.4-1",
+        "a topic name with a code point beyond U+10FFFF closes the connection",
         |t| closes(t, &publish_to(t, ILL_FORMED[4])),
     );
+    list.both("utf8-topic", "1.5.3-1 3.3.2-1", "1.5.4-1 3.3.2-1", "the topic name of a QoS 1 PUBLISH is UTF-8", |t| {
+        closes(t, &qos1_to(t, ILL_FORMED[0]))
+    });
+    list.both("utf8-filter", "1.5.3-1 3.8.3-1", "1.5.4-1 3.8.3-1", "the topic filters of a SUBSCRIBE are UTF-8", |t| {
+        closes(t, &subscribe_to(t, ILL_FORMED[0]))
+    });
     list.both(
-        "utf8-topic", "1.5.3-1 3.3.2-1", "1.5.4-1 3.3.2-1", "the topic name of a QoS 1 PUBLISH is UTF-8",
-        |t| closes(t, &qos1_to(t, ILL_FORMED[0])),
-    );
-    list.both(
-        "utf8-filter", "1.5.3-1 3.8.3-1", "1.5.4-1 3.8.3-1", "the topic filters of a SUBSCRIBE are UTF-8",
-        |t| closes(t, &subscribe_to(t, ILL_FORMED[0])),
-    );
-    list.both(
-        "utf8-unsubscribe", "1.5.3-1 3.10.3-1", "1.5.4-1 3.10.3-1", "the topic filters of an UNSUBSCRIBE are UTF-8",
+        "utf8-unsubscribe",
+        "1.5.3-1 3.10.3-1",
+        "1.5.4-1 3.10.3-1",
+        "the topic filters of an UNSUBSCRIBE are UTF-8",
         |t| closes(t, &unsubscribe_from(t, ILL_FORMED[0])),
     );
+    list.both("utf8-client-id", "1.5.3-1 3.1.3-4", "1.5.4-1 3.1.3-4", "the client identifier is UTF-8", |t| {
+        refuses(t, &connect_as(t, ILL_FORMED[0]))
+    });
+    list.both("nul-topic", "1.5.3-2 4.7.3-2", "1.5.4-2 4.7.3-2", "U+0000 in a topic name closes the connection", |t| {
+        closes(t, &publish_to(t, b"a\0b"))
+    });
     list.both(
-        "utf8-client-id", "1.5.3-1 3.1.3-4", "1.5.4-1 3.1.3-4", "the client identifier is UTF-8",
-        |t| refuses(t, &connect_as(t, ILL_FORMED[0])),
-    );
-    list.both(
-        "nul-topic", "1.5.3-2 4.7.3-2", "1.5.4-2 4.7.3-2", "U+0000 in a topic name closes the connection",
-        |t| closes(t, &publish_to(t, b"a\0b")),
-    );
-    list.both(
-        "nul-filter", "1.5.3-2 4.7.3-2", "1.5.4-2 4.7.3-2", "U+0000 in a topic filter closes the connection",
+        "nul-filter",
+        "1.5.3-2 4.7.3-2",
+        "1.5.4-2 4.7.3-2",
+        "U+0000 in a topic filter closes the connection",
         |t| closes(t, &subscribe_to(t, b"a\0b")),
     );
-    list.both(
-        "nul-client-id", "1.5.3-2", "1.5.4-2", "U+0000 in a client identifier closes the connection",
-        |t| refuses(t, &connect_as(t, b"a\0b")),
-    );
-    list.both(
-        "bom", "1.5.3-3 4.7.3-4", "1.5.4-3 4.7.3-4", "U+FEFF in a topic is a character like others", byte_order_mark,
-    );
-    list.both("string-beyond-end", "4.8.0-1", "4.13.1-1", "a string longer than its packet closes the connection", |t| {
-        closes(t, &frame(wire::PUBLISH, b"\x00\x20abc"))
+    list.both("nul-client-id", "1.5.3-2", "1.5.4-2", "U+0000 in a client identifier closes the connection", |t| {
+        refuses(t, &connect_as(t, b"a\0b"))
     });
+    list.both(
+        "bom",
+        "1.5.3-3 4.7.3-4",
+        "1.5.4-3 4.7.3-4",
+        "U+FEFF in a topic is a character like others",
+        byte_order_mark,
+    );
+    list.both(
+        "string-beyond-end",
+        "4.8.0-1",
+        "4.13.1-1",
+        "a string longer than its packet closes the connection",
+        |t| closes(t, &frame(wire::PUBLISH, b"\x00\x20abc")),
+    );
     list.v5("varint", "1.5.5-1", "the server's lengths have their shortest form", shortest_lengths);
     list.v5("user-property-utf8", "1.5.7-1", "both strings of a user property are UTF-8", |t| {
         closes(t, &publish_with_user_property(t, b"name", ILL_FORMED[0]))?;
@@ -103,7 +118,9 @@ fn flags(list: &mut List) {
     list.both("unsubscribe-flags", "2.2.2-2 3.10.1-1", "2.1.3-1 3.10.1-1", "UNSUBSCRIBE with flags 0000", |t| {
         closes(t, &with_first(0xA0, &unsubscribe_from(t, b"a")))
     });
-    list.both("pingreq-flags", "2.2.2-2", "2.1.3-1 4.13.1-1", "PINGREQ with reserved flags set", |t| closes(t, &[0xC1, 0]));
+    list.both("pingreq-flags", "2.2.2-2", "2.1.3-1 4.13.1-1", "PINGREQ with reserved flags set", |t| {
+        closes(t, &[0xC1, 0])
+    });
     list.both("disconnect-flags", "2.2.2-2 3.14.1-1", "2.1.3-1 3.14.1-1", "DISCONNECT with reserved flags set", |t| {
         // Such a packet is no DISCONNECT, so the will is not discarded; the server closes either way.
         closes(t, &[0xE1, 0])
@@ -146,8 +163,11 @@ fn packet_ids(list: &mut List) {
         client.expect_message("\x00\x01payload").map(|_| ())
     });
     list.both(
-        "unused", "2.3.1-4 4.3.2-1", "2.2.1-4 4.3.2-1 4.3.3-1",
-        "the server gives each message a packet identifier that is not in use", unused,
+        "unused",
+        "2.3.1-4 4.3.2-1",
+        "2.2.1-4 4.3.2-1 4.3.3-1",
+        "the server gives each message a packet identifier that is not in use",
+        unused,
     );
 }
 

@@ -21,21 +21,27 @@ pub(super) fn list(list: &mut List) {
         }
         Ok(())
     });
-    list.v5("payload-format-2", "4.13.1-1", "a Payload Format Indicator of 2 closes the connection", |t| {
-        closes(t, &with(t, Props::new().byte(property::PAYLOAD_FORMAT, 2)))
-    });
     list.v5("content-type", "3.3.2-20", "the Content Type goes out as it came in", |t| {
         let delivery = forwarded(t, Props::new().text(property::CONTENT_TYPE, "text/plain; ä"))?;
         expect(&delivery, delivery.props.string(property::CONTENT_TYPE) == Some("text/plain; ä"), "the Content Type")
     });
     list.v5("response-topic", "3.3.2-15", "the Response Topic goes out as it came in", |t| {
         let delivery = forwarded(t, Props::new().text(property::RESPONSE_TOPIC, "answers/ä/here"))?;
-        expect(&delivery, delivery.props.string(property::RESPONSE_TOPIC) == Some("answers/ä/here"), "the Response Topic")
+        expect(
+            &delivery,
+            delivery.props.string(property::RESPONSE_TOPIC) == Some("answers/ä/here"),
+            "the Response Topic",
+        )
     });
-    list.v5("response-topic-wildcard", "3.3.2-14", "a Response Topic with a wildcard closes the connection", |t| {
-        closes(t, &with(t, Props::new().text(property::RESPONSE_TOPIC, "answers/#")))?;
-        closes(t, &with(t, Props::new().text(property::RESPONSE_TOPIC, "answers/+/a")))
-    });
+    list.v5(
+        "response-topic-wildcard",
+        "3.3.2-14 4.13.1-1",
+        "a Response Topic with a wildcard closes the connection",
+        |t| {
+            closes(t, &with(t, Props::new().text(property::RESPONSE_TOPIC, "answers/#")))?;
+            closes(t, &with(t, Props::new().text(property::RESPONSE_TOPIC, "answers/+/a")))
+        },
+    );
     list.v5("response-topic-utf8", "3.3.2-13", "a Response Topic that is not UTF-8 closes the connection", |t| {
         closes(t, &ill_formed(t, property::RESPONSE_TOPIC))
     });
@@ -60,7 +66,7 @@ pub(super) fn list(list: &mut List) {
         let delivery = forwarded(t, props.clone())?;
         expect(&delivery, delivery.props.users() == props.users(), "fifty user properties in order")
     });
-    list.v5("client-subscription-id", "3.3.4-6", "a client's PUBLISH with a Subscription Identifier", |t| {
+    list.v5("client-subscription-id", "3.3.4-6 4.13.1-1", "a client's PUBLISH with a Subscription Identifier", |t| {
         closes(t, &with(t, Props::new().varint(property::SUBSCRIPTION_ID, 1)))
     });
     expiry(list);

@@ -18,7 +18,10 @@ fn receiver(list: &mut List) {
         t.client()?.publish(&t.topic("t"), "m", 1)
     });
     list.both(
-        "puback-reuse", "4.3.2-2", "4.3.2-5", "after the PUBACK the packet identifier names a new message",
+        "puback-reuse",
+        "4.3.2-2",
+        "4.3.2-5",
+        "after the PUBACK the packet identifier names a new message",
         |t| {
             let (mut watcher, topic) = super::will::watch(t, 1)?;
             let mut client = t.client()?;
@@ -32,61 +35,82 @@ fn receiver(list: &mut List) {
         },
     );
     list.both(
-        "exactly-once", "4.3.3-2 3.3.4-1 2.3.1-6", "4.3.3-8 4.3.3-11 3.3.4-1 3.5.2-1 3.7.2-1 2.2.1-5",
-        "PUBLISH, PUBREC, PUBREL, PUBCOMP: one message", |t| {
+        "exactly-once",
+        "4.3.3-2 3.3.4-1 2.3.1-6",
+        "4.3.3-8 4.3.3-11 3.3.4-1 3.5.2-1 3.7.2-1 2.2.1-5",
+        "PUBLISH, PUBREC, PUBREL, PUBCOMP: one message",
+        |t| {
             let (mut watcher, topic) = watch_2(t)?;
             t.client()?.publish(&topic, "m", 2)?;
             watcher.expect_message("m")?;
             watcher.expect_nothing("one message")
         },
     );
-    list.both("dup-before-pubrel", "4.3.3-2", "4.3.3-10", "a repeated PUBLISH is acknowledged, not delivered again", |t| {
-        let (mut watcher, topic) = watch_2(t)?;
-        let mut client = t.client()?;
-        let publish = Publish::new(&topic, "m").qos(2).pid(5);
-        client.send(&publish.encode(t.version));
-        client.expect_ack(wire::PUBREC, 5)?;
-        client.send(&publish.clone().dup().encode(t.version));
-        client.expect_ack(wire::PUBREC, 5)?;
-        client.send(&wire::ack(wire::PUBREL, 5));
-        client.expect_ack(wire::PUBCOMP, 5)?;
-        watcher.expect_message("m")?;
-        watcher.expect_nothing("one message")
-    });
-    list.both("again-without-dup", "4.3.3-2", "4.3.3-10", "a repeated PUBLISH without DUP is not delivered again", |t| {
-        let (mut watcher, topic) = watch_2(t)?;
-        let mut client = t.client()?;
-        let publish = Publish::new(&topic, "m").qos(2).pid(5);
-        client.send(&publish.encode(t.version));
-        client.expect_ack(wire::PUBREC, 5)?;
-        client.send(&publish.encode(t.version));
-        // The receiver must acknowledge it, but the sender broke [MQTT-3.3.1-1], for which it may also be cut off.
-        let incoming = client.next_within(t.options.answer);
-        match incoming {
-            Incoming::Packet(Packet { body: Body::Ack { first: wire::PUBREC, pid: 5, .. }, .. }) => {
-                client.send(&wire::ack(wire::PUBREL, 5));
-                client.expect_ack(wire::PUBCOMP, 5)?;
-                watcher.expect_message("m")?;
+    list.both(
+        "dup-before-pubrel",
+        "4.3.3-2",
+        "4.3.3-10",
+        "a repeated PUBLISH is acknowledged, not delivered again",
+        |t| {
+            let (mut watcher, topic) = watch_2(t)?;
+            let mut client = t.client()?;
+            let publish = Publish::new(&topic, "m").qos(2).pid(5);
+            client.send(&publish.encode(t.version));
+            client.expect_ack(wire::PUBREC, 5)?;
+            client.send(&publish.clone().dup().encode(t.version));
+            client.expect_ack(wire::PUBREC, 5)?;
+            client.send(&wire::ack(wire::PUBREL, 5));
+            client.expect_ack(wire::PUBCOMP, 5)?;
+            watcher.expect_message("m")?;
+            watcher.expect_nothing("one message")
+        },
+    );
+    list.both(
+        "again-without-dup",
+        "4.3.3-2",
+        "4.3.3-10",
+        "a repeated PUBLISH without DUP is not delivered again",
+        |t| {
+            let (mut watcher, topic) = watch_2(t)?;
+            let mut client = t.client()?;
+            let publish = Publish::new(&topic, "m").qos(2).pid(5);
+            client.send(&publish.encode(t.version));
+            client.expect_ack(wire::PUBREC, 5)?;
+            client.send(&publish.encode(t.version));
+            // The receiver must acknowledge it, but the sender broke [MQTT-3.3.1-1], for which it may also be cut off.
+            let incoming = client.next_within(t.options.answer);
+            match incoming {
+                Incoming::Packet(Packet { body: Body::Ack { first: wire::PUBREC, pid: 5, .. }, .. }) => {
+                    client.send(&wire::ack(wire::PUBREL, 5));
+                    client.expect_ack(wire::PUBCOMP, 5)?;
+                    watcher.expect_message("m")?;
+                }
+                Incoming::Packet(Packet { body: Body::Disconnect { .. }, .. }) | Incoming::Closed => {
+                    // A server may deliver at the PUBLISH or at the PUBREL; here there was none.
+                    return watcher.expect_at_most_one("m");
+                }
+                other => return Err(client.unexpected("a PUBREC, or the end of the connection", &other)),
             }
-            Incoming::Packet(Packet { body: Body::Disconnect { .. }, .. }) | Incoming::Closed => {
-                // A server may deliver at the PUBLISH or at the PUBREL; here there was none.
-                return watcher.expect_at_most_one("m");
+            watcher.expect_nothing("one message")
+        },
+    );
+    list.both(
+        "after-pubcomp",
+        "4.3.3-2",
+        "4.3.3-12",
+        "after the PUBCOMP the packet identifier names a new message",
+        |t| {
+            let (mut watcher, topic) = watch_2(t)?;
+            let mut client = t.client()?;
+            client.publish_as(Publish::new(&topic, "one").qos(2).pid(5))?;
+            client.publish_as(Publish::new(&topic, "two").qos(2).pid(5))?;
+            client.publish_as(Publish::new(&topic, "three").qos(2).pid(5).dup())?;
+            for payload in ["one", "two", "three"] {
+                watcher.expect_message(payload)?;
             }
-            other => return Err(client.unexpected("a PUBREC, or the end of the connection", &other)),
-        }
-        watcher.expect_nothing("one message")
-    });
-    list.both("after-pubcomp", "4.3.3-2", "4.3.3-12", "after the PUBCOMP the packet identifier names a new message", |t| {
-        let (mut watcher, topic) = watch_2(t)?;
-        let mut client = t.client()?;
-        client.publish_as(Publish::new(&topic, "one").qos(2).pid(5))?;
-        client.publish_as(Publish::new(&topic, "two").qos(2).pid(5))?;
-        client.publish_as(Publish::new(&topic, "three").qos(2).pid(5).dup())?;
-        for payload in ["one", "two", "three"] {
-            watcher.expect_message(payload)?;
-        }
-        Ok(())
-    });
+            Ok(())
+        },
+    );
     list.both("pubrel-repeated", "4.3.3-2", "4.3.3-11", "a repeated PUBREL gets a PUBCOMP again", |t| {
         t.need_qos(2)?;
         let mut client = t.client()?;
@@ -101,7 +125,13 @@ fn receiver(list: &mut List) {
         let code = client.expect_ack(wire::PUBCOMP, 77)?;
         client.check([0x00, 0x92].contains(&code), "reason code 0x00 or 0x92", format!("{code:#04x}"))
     });
-    list.both("interleaved", "4.3.3-2", "4.3.3-8", "several QoS 2 messages at once, released in another order", interleaved);
+    list.both(
+        "interleaved",
+        "4.3.3-2",
+        "4.3.3-8",
+        "several QoS 2 messages at once, released in another order",
+        interleaved,
+    );
     list.both("across-connections", "4.3.3-2 4.4.0-1", "4.3.3-10", "QoS 2 state outlives the connection", |t| {
         let (mut watcher, topic) = watch_2(t)?;
         let id = t.id();
@@ -120,20 +150,26 @@ fn receiver(list: &mut List) {
         client.disconnect();
         t.forget(&id)
     });
-    list.both("pubrel-after-reconnect", "4.3.3-2 4.4.0-1", "4.3.3-11", "a PUBREL may come on the next connection", |t| {
-        let (mut watcher, topic) = watch_2(t)?;
-        let id = t.id();
-        let mut client = t.connect(&t.lasting(t.hello_as(&id)))?;
-        client.send(&Publish::new(&topic, "m").qos(2).pid(5).encode(t.version));
-        client.expect_ack(wire::PUBREC, 5)?;
-        client.cut();
-        let mut client = t.connect(&t.lasting(t.hello_as(&id)))?;
-        client.send(&wire::ack(wire::PUBREL, 5));
-        client.expect_ack(wire::PUBCOMP, 5)?;
-        watcher.expect_message("m")?;
-        client.disconnect();
-        t.forget(&id)
-    });
+    list.both(
+        "pubrel-after-reconnect",
+        "4.3.3-2 4.4.0-1",
+        "4.3.3-11",
+        "a PUBREL may come on the next connection",
+        |t| {
+            let (mut watcher, topic) = watch_2(t)?;
+            let id = t.id();
+            let mut client = t.connect(&t.lasting(t.hello_as(&id)))?;
+            client.send(&Publish::new(&topic, "m").qos(2).pid(5).encode(t.version));
+            client.expect_ack(wire::PUBREC, 5)?;
+            client.cut();
+            let mut client = t.connect(&t.lasting(t.hello_as(&id)))?;
+            client.send(&wire::ack(wire::PUBREL, 5));
+            client.expect_ack(wire::PUBCOMP, 5)?;
+            watcher.expect_message("m")?;
+            client.disconnect();
+            t.forget(&id)
+        },
+    );
 }
 
 fn sender(list: &mut List) {
@@ -145,17 +181,26 @@ fn sender(list: &mut List) {
         let delivery = client.expect_message("m")?;
         client.check(delivery.qos == 0 && !delivery.dup, "QoS 0, DUP 0", delivery.to_string())
     });
-    list.both("sends-1", "4.3.2-1 3.3.1-3", "4.3.2-2 3.3.1-3", "QoS 1 is first sent with DUP 0, whatever came in", |t| {
-        let topic = t.topic("t");
-        let mut client = t.client()?;
-        client.subscribe(&topic, 1)?;
-        client.publish_as(Publish::new(&topic, "m").qos(1).dup())?;
-        let delivery = client.expect_message("m")?;
-        client.check(delivery.qos == 1 && !delivery.dup, "QoS 1, DUP 0", delivery.to_string())
-    });
     list.both(
-        "sends-2", "4.3.3-1 3.3.1-3", "4.3.3-2 4.3.3-4 3.3.1-3 3.6.2-1",
-        "QoS 2 is first sent with DUP 0 and released after the PUBREC", |t| {
+        "sends-1",
+        "4.3.2-1 3.3.1-3",
+        "4.3.2-2 3.3.1-3",
+        "QoS 1 is first sent with DUP 0, whatever came in",
+        |t| {
+            let topic = t.topic("t");
+            let mut client = t.client()?;
+            client.subscribe(&topic, 1)?;
+            client.publish_as(Publish::new(&topic, "m").qos(1).dup())?;
+            let delivery = client.expect_message("m")?;
+            client.check(delivery.qos == 1 && !delivery.dup, "QoS 1, DUP 0", delivery.to_string())
+        },
+    );
+    list.both(
+        "sends-2",
+        "4.3.3-1 3.3.1-3",
+        "4.3.3-2 4.3.3-4 3.3.1-3 3.6.2-1",
+        "QoS 2 is first sent with DUP 0 and released after the PUBREC",
+        |t| {
             t.need_qos(2)?;
             let topic = t.topic("t");
             let mut client = t.client()?;

@@ -18,17 +18,23 @@ const NEVER: u8 = 0x20;
 
 pub(super) fn list(list: &mut List) {
     list.chapter("3.3.1.3 Retained messages", "retain");
-    list.both("stored", "3.3.1-5 3.3.1-6 3.3.1-8", "3.3.1-5 3.3.1-9", "a retained message is sent to new subscribers", |t| {
-        let (topic, mut client) = retained(t, "kept", 1)?;
-        for _ in 0..2 {
-            let mut late = t.client()?;
-            late.subscribe(&topic, 1)?;
-            let delivery = late.expect_message("kept")?;
-            late.check(delivery.retain && delivery.topic == topic, "RETAIN 1", delivery.to_string())?;
-            late.expect_nothing("one retained message")?;
-        }
-        clear(&mut client, &topic)
-    });
+    list.both(
+        "stored",
+        "3.3.1-5 3.3.1-6 3.3.1-8",
+        "3.3.1-5 3.3.1-9",
+        "a retained message is sent to new subscribers",
+        |t| {
+            let (topic, mut client) = retained(t, "kept", 1)?;
+            for _ in 0..2 {
+                let mut late = t.client()?;
+                late.subscribe(&topic, 1)?;
+                let delivery = late.expect_message("kept")?;
+                late.check(delivery.retain && delivery.topic == topic, "RETAIN 1", delivery.to_string())?;
+                late.expect_nothing("one retained message")?;
+            }
+            clear(&mut client, &topic)
+        },
+    );
     list.both("qos", "3.3.1-5 3.8.4-6", "3.3.1-5 3.8.4-8", "a retained message keeps its QoS", |t| {
         for qos in 0..=t.features().maximum_qos {
             let (topic, mut client) = retained(t, "kept", qos)?;
@@ -70,19 +76,31 @@ pub(super) fn list(list: &mut List) {
         client.check(!delivery.retain, "RETAIN 0", delivery.to_string())?;
         clear(&mut client, &topic)
     });
-    list.both("removed", "3.3.1-10 3.3.1-11", "3.3.1-6 3.3.1-7", "an empty retained message removes the one before it", |t| {
-        let (topic, mut client) = retained(t, "kept", 1)?;
-        clear(&mut client, &topic)?;
-        sees(t, &topic, None)
-    });
-    list.both("removal-delivered", "3.3.1-10", "3.3.1-6", "an empty retained message goes to subscribers like others", |t| {
-        let (topic, mut client) = retained(t, "kept", 1)?;
-        client.subscribe(&topic, 1)?;
-        client.expect_message("kept")?;
-        clear(&mut client, &topic)?;
-        let delivery = client.expect_message("")?;
-        client.check(!delivery.retain, "an empty message with RETAIN 0", delivery.to_string())
-    });
+    list.both(
+        "removed",
+        "3.3.1-10 3.3.1-11",
+        "3.3.1-6 3.3.1-7",
+        "an empty retained message removes the one before it",
+        |t| {
+            let (topic, mut client) = retained(t, "kept", 1)?;
+            clear(&mut client, &topic)?;
+            sees(t, &topic, None)
+        },
+    );
+    list.both(
+        "removal-delivered",
+        "3.3.1-10",
+        "3.3.1-6",
+        "an empty retained message goes to subscribers like others",
+        |t| {
+            let (topic, mut client) = retained(t, "kept", 1)?;
+            client.subscribe(&topic, 1)?;
+            client.expect_message("kept")?;
+            clear(&mut client, &topic)?;
+            let delivery = client.expect_message("")?;
+            client.check(!delivery.retain, "an empty message with RETAIN 0", delivery.to_string())
+        },
+    );
     list.both("untouched", "3.3.1-12", "3.3.1-8", "a message without RETAIN leaves the retained one alone", |t| {
         let (topic, mut client) = retained(t, "kept", 1)?;
         client.publish(&topic, "passing", 1)?;
@@ -96,7 +114,13 @@ pub(super) fn list(list: &mut List) {
         t.client()?.publish(&topic, "passing", 1)?;
         sees(t, &topic, None)
     });
-    list.both("wildcard", "3.3.1-6", "3.3.1-9", "a wildcard subscription gets each matching retained message", wildcard);
+    list.both(
+        "wildcard",
+        "3.3.1-6",
+        "3.3.1-9",
+        "a wildcard subscription gets each matching retained message",
+        wildcard,
+    );
     v5(list);
 }
 

@@ -23,7 +23,11 @@ pub(super) fn list(list: &mut List) {
     });
     list.both("resumed", "3.1.2-4 3.2.2-2 3.1.3-2", "3.1.2-5 3.2.2-3 3.1.3-2", "a stored session is resumed", resumed);
     list.both(
-        "clean-discards", "3.1.2-6 3.1.4-3", "3.1.2-4 3.1.4-4", "a clean start discards the session", clean_discards,
+        "clean-discards",
+        "3.1.2-6 3.1.4-3",
+        "3.1.2-4 3.1.4-4",
+        "a clean start discards the session",
+        clean_discards,
     );
     list.v3("clean-ends", "3.1.2-6", "a clean session ends with its connection", |t| {
         let id = t.id();
@@ -36,14 +40,12 @@ pub(super) fn list(list: &mut List) {
         client.publish(&topic, "m", 0)?;
         client.expect_nothing("no message for a subscription of a session that ended")
     });
-    list.both(
-        "queue-qos-1", "3.1.2-5 4.5.0-1", "3.1.2-23 4.5.0-1", "QoS 1 messages wait for an absent client",
-        |t| queued(t, 1),
-    );
-    list.both(
-        "queue-qos-2", "3.1.2-5 4.5.0-1", "3.1.2-23 4.5.0-1", "QoS 2 messages wait for an absent client",
-        |t| queued(t, 2),
-    );
+    list.both("queue-qos-1", "3.1.2-5 4.5.0-1", "3.1.2-23 4.5.0-1", "QoS 1 messages wait for an absent client", |t| {
+        queued(t, 1)
+    });
+    list.both("queue-qos-2", "3.1.2-5 4.5.0-1", "3.1.2-23 4.5.0-1", "QoS 2 messages wait for an absent client", |t| {
+        queued(t, 2)
+    });
     list.v3("retained-stays", "3.1.2-7", "a retained message outlives the session of its publisher", |t| {
         t.need_retain()?;
         let topic = t.topic("t");
@@ -78,27 +80,39 @@ fn takeover(list: &mut List) {
         let told = matches!(packet.body, Body::Disconnect { code: 0x8E, .. });
         first.check(told, "a DISCONNECT with reason code 0x8e", packet.to_string())
     });
-    list.both("takeover-keeps", "3.1.2-4 3.1.4-2 4.1.0-1", "3.1.2-5 3.1.4-3 4.1.0-1", "a takeover keeps the session", |t| {
-        let id = t.id();
-        let topic = t.topic("t");
-        let mut first = t.connect(&t.lasting(t.hello_as(&id)))?;
-        first.subscribe(&topic, 1)?;
-        let (mut second, present, _) = t.connect_seeing(&t.lasting(t.hello_as(&id)))?;
-        second.check(present, "session present 1", "0")?;
-        second.publish(&topic, "m", 1)?;
-        second.expect_message("m")?;
-        second.disconnect();
-        t.forget(&id)
-    });
-    list.both("state-while-open", "4.1.0-1 4.1.0-2", "4.1.0-1", "the session lasts while its connection is open", |t| {
-        let topic = t.topic("t");
-        // An expiry of 0, or a clean session: no reason to drop anything before the connection ends.
-        let mut client = t.client()?;
-        client.subscribe(&topic, 1)?;
-        std::thread::sleep(Duration::from_millis(1500));
-        client.publish(&topic, "m", 1)?;
-        client.expect_message("m").map(|_| ())
-    });
+    list.both(
+        "takeover-keeps",
+        "3.1.2-4 3.1.4-2 4.1.0-1",
+        "3.1.2-5 3.1.4-3 4.1.0-1",
+        "a takeover keeps the session",
+        |t| {
+            let id = t.id();
+            let topic = t.topic("t");
+            let mut first = t.connect(&t.lasting(t.hello_as(&id)))?;
+            first.subscribe(&topic, 1)?;
+            let (mut second, present, _) = t.connect_seeing(&t.lasting(t.hello_as(&id)))?;
+            second.check(present, "session present 1", "0")?;
+            second.publish(&topic, "m", 1)?;
+            second.expect_message("m")?;
+            second.disconnect();
+            t.forget(&id)
+        },
+    );
+    list.both(
+        "state-while-open",
+        "4.1.0-1 4.1.0-2",
+        "4.1.0-1",
+        "the session lasts while its connection is open",
+        |t| {
+            let topic = t.topic("t");
+            // An expiry of 0, or a clean session: no reason to drop anything before the connection ends.
+            let mut client = t.client()?;
+            client.subscribe(&topic, 1)?;
+            std::thread::sleep(Duration::from_millis(1500));
+            client.publish(&topic, "m", 1)?;
+            client.expect_message("m").map(|_| ())
+        },
+    );
 }
 
 fn expiry(list: &mut List) {

@@ -6,7 +6,7 @@ use crate::client::{Client, Incoming};
 use crate::decode::{Body, Delivery};
 use crate::property::{Props, SESSION_EXPIRY};
 use crate::target::Target;
-use crate::wire::{self, Connect, Publish};
+use crate::wire::{self, Connect};
 
 pub(super) fn list(list: &mut List) {
     list.chapter("4.8 Shared subscriptions", "shared");
@@ -18,7 +18,9 @@ pub(super) fn list(list: &mut List) {
         }
         let mut came = Vec::new();
         for member in &mut members {
-            came.extend(all(member)?.into_iter().map(|delivery| String::from_utf8_lossy(&delivery.payload).into_owned()));
+            came.extend(
+                all(member)?.into_iter().map(|delivery| String::from_utf8_lossy(&delivery.payload).into_owned()),
+            );
         }
         let mut expected: Vec<String> = (0..12).map(|number| format!("m{number}")).collect();
         came.sort();
@@ -69,17 +71,6 @@ pub(super) fn list(list: &mut List) {
         topics::refused(t, &["$share/g/a/#/b", "$share/g/a+"])
     });
     list.v5("granted-qos", "4.8.2-3", "each member gets messages with the QoS granted to it", granted_qos);
-    list.v5("no-retained", "", "a shared subscription gets no retained messages", |t| {
-        t.need_shared()?;
-        t.need_retain()?;
-        let topic = t.topic("t");
-        let mut client = t.client()?;
-        client.publish_as(Publish::new(&topic, "kept").qos(1).retain())?;
-        client.subscribe(&format!("$share/g/{topic}"), 1)?;
-        client.expect_nothing("no retained message")?;
-        client.publish_as(Publish::new(&topic, "").qos(1).retain())?;
-        client.expect_message("").map(|_| ())
-    });
     list.v5("unsubscribe", "3.10.4-1", "an UNSUBSCRIBE names the group as well", |t| {
         t.need_shared()?;
         let topic = t.topic("t");
@@ -132,13 +123,18 @@ fn broken(list: &mut List) {
         chosen.acknowledge(&again)?;
         other.expect_nothing("nothing for another member")
     });
-    list.v5("qos-2-discarded", "4.8.2-5", "when its session ends, a QoS 2 message in delivery goes to nobody else", |t| {
-        let (chosen, connect, mut other, _) = in_delivery(t, 2)?;
-        chosen.cut();
-        // A clean start ends the session.
-        let _new = t.connect(&t.hello_as(&connect.client_id))?;
-        other.expect_nothing("nothing for another member")
-    });
+    list.v5(
+        "qos-2-discarded",
+        "4.8.2-5",
+        "when its session ends, a QoS 2 message in delivery goes to nobody else",
+        |t| {
+            let (chosen, connect, mut other, _) = in_delivery(t, 2)?;
+            chosen.cut();
+            // A clean start ends the session.
+            let _new = t.connect(&t.hello_as(&connect.client_id))?;
+            other.expect_nothing("nothing for another member")
+        },
+    );
     list.v5("puback-error", "4.8.2-6", "a message refused by PUBACK is discarded", |t| {
         let (mut chosen, _, mut other, delivery) = in_delivery(t, 1)?;
         chosen.send(&wire::ack_with(wire::PUBACK, delivery.pid, 0x83));

@@ -46,8 +46,11 @@ pub(super) fn list(list: &mut List) {
         client.expect_message("m").map(|_| ())
     });
     list.both(
-        "codes-in-order", "3.9.3-1 3.8.4-4 3.8.4-5", "3.9.3-1 3.8.4-5 3.8.4-6 3.8.4-7",
-        "one SUBACK with a code for each filter, in their order", codes_in_order,
+        "codes-in-order",
+        "3.9.3-1 3.8.4-4 3.8.4-5",
+        "3.9.3-1 3.8.4-5 3.8.4-6 3.8.4-7",
+        "one SUBACK with a code for each filter, in their order",
+        codes_in_order,
     );
     list.both("codes-known", "3.9.3-2 3.8.4-5", "3.9.3-2 3.8.4-7", "the codes are those of the table", |t| {
         let (a, b, c) = (t.topic("a"), t.topic("b"), t.topic("c"));
@@ -67,19 +70,31 @@ pub(super) fn list(list: &mut List) {
         Ok(())
     });
     list.both("replaced", "3.8.4-3", "3.8.4-3", "the same filter again replaces the subscription", replaced);
-    list.both("replaced-retained", "3.8.4-3", "3.8.4-4", "the same filter again brings the retained message again", |t| {
-        t.need_retain()?;
-        let topic = t.topic("t");
-        let mut client = t.client()?;
-        client.publish_as(Publish::new(&topic, "kept").qos(1).retain())?;
-        for _ in 0..2 {
-            client.subscribe(&topic, 1)?;
-            let delivery = client.expect_message("kept")?;
-            client.check(delivery.retain, "a retained message", delivery.to_string())?;
-        }
-        client.publish_as(Publish::new(&topic, "").qos(1).retain())
-    });
-    list.both("replaced-lossless", "3.8.4-3", "3.8.4-4", "replacing a subscription loses no message", replaced_lossless);
+    list.both(
+        "replaced-retained",
+        "3.8.4-3",
+        "3.8.4-4",
+        "the same filter again brings the retained message again",
+        |t| {
+            t.need_retain()?;
+            let topic = t.topic("t");
+            let mut client = t.client()?;
+            client.publish_as(Publish::new(&topic, "kept").qos(1).retain())?;
+            for _ in 0..2 {
+                client.subscribe(&topic, 1)?;
+                let delivery = client.expect_message("kept")?;
+                client.check(delivery.retain, "a retained message", delivery.to_string())?;
+            }
+            client.publish_as(Publish::new(&topic, "").qos(1).retain())
+        },
+    );
+    list.both(
+        "replaced-lossless",
+        "3.8.4-3",
+        "3.8.4-4",
+        "replacing a subscription loses no message",
+        replaced_lossless,
+    );
     for_each_qos(list);
     list.both("duplicate-filter", "3.8.4-4", "3.8.4-5", "the same filter twice in one SUBSCRIBE counts as two", |t| {
         let topic = t.topic("t");
@@ -94,25 +109,22 @@ pub(super) fn list(list: &mut List) {
 }
 
 fn for_each_qos(list: &mut List) {
-    list.both(
-        "qos-minimum", "3.8.4-6", "3.8.4-8", "a message has the smaller of its QoS and the QoS granted",
-        |t| {
-            let maximum = t.features().maximum_qos;
-            for granted in 0..=maximum {
-                let topic = t.topic("t");
-                let mut client = t.client()?;
-                client.subscribe(&topic, granted)?;
-                for published in 0..=maximum {
-                    let payload = format!("{granted}{published}");
-                    client.publish(&topic, &payload, published)?;
-                    let delivery = client.expect_message(&payload)?;
-                    let least = granted.min(published);
-                    client.check(delivery.qos == least, format!("QoS {least}"), delivery.to_string())?;
-                }
+    list.both("qos-minimum", "3.8.4-6", "3.8.4-8", "a message has the smaller of its QoS and the QoS granted", |t| {
+        let maximum = t.features().maximum_qos;
+        for granted in 0..=maximum {
+            let topic = t.topic("t");
+            let mut client = t.client()?;
+            client.subscribe(&topic, granted)?;
+            for published in 0..=maximum {
+                let payload = format!("{granted}{published}");
+                client.publish(&topic, &payload, published)?;
+                let delivery = client.expect_message(&payload)?;
+                let least = granted.min(published);
+                client.check(delivery.qos == least, format!("QoS {least}"), delivery.to_string())?;
             }
-            Ok(())
-        },
-    );
+        }
+        Ok(())
+    });
 }
 
 fn codes_in_order(t: &Target) -> Check {

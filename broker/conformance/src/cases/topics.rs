@@ -30,7 +30,13 @@ const TOPICS: &[&str] = &["", "/a", "/a/b", "/", "//", "/b/c/d", "/A", "/a b"];
 
 pub(super) fn list(list: &mut List) {
     list.chapter("4.7 Topic names and filters", "topics");
-    list.both("matching", "4.7.1-2 4.7.1-3 3.3.2-3", "4.7.1-1 4.7.1-2 3.3.2-3", "filters match what they should", matching);
+    list.both(
+        "matching",
+        "4.7.1-2 4.7.1-3 3.3.2-3",
+        "4.7.1-1 4.7.1-2 3.3.2-3",
+        "filters match what they should",
+        matching,
+    );
     list.both("hash-inside", "4.7.1-2", "4.7.1-1", "# before the end is refused", |t| {
         refused(t, &["a/#/b", "#/a", "a/#/", "##"])
     });

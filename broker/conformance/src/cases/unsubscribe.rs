@@ -9,7 +9,11 @@ use crate::wire::{self, frame};
 pub(super) fn list(list: &mut List) {
     list.chapter("3.10 UNSUBSCRIBE, 3.11 UNSUBACK", "unsubscribe");
     list.both(
-        "acknowledged", "3.10.4-4 2.3.1-7", "3.10.4-4 3.10.4-5 2.2.1-6", "each UNSUBSCRIBE gets its UNSUBACK", |t| {
+        "acknowledged",
+        "3.10.4-4 2.3.1-7",
+        "3.10.4-4 3.10.4-5 2.2.1-6",
+        "each UNSUBSCRIBE gets its UNSUBACK",
+        |t| {
             let topic = t.topic("t");
             let mut client = t.client()?;
             client.subscribe(&topic, 0)?;
@@ -29,16 +33,22 @@ pub(super) fn list(list: &mut List) {
         client.expect_message("marker")?;
         client.expect_nothing("nothing after the UNSUBACK")
     });
-    list.both("completes-qos-1", "3.10.4-3", "3.10.4-3", "a QoS 1 message that was sent can still be acknowledged", |t| {
-        let topic = t.topic("t");
-        let mut client = t.client()?;
-        client.subscribe(&topic, 1)?;
-        client.publish(&topic, "m", 1)?;
-        let delivery = client.expect_publish("the message")?;
-        client.unsubscribe(&[&topic])?;
-        client.acknowledge(&delivery)?;
-        client.ping()
-    });
+    list.both(
+        "completes-qos-1",
+        "3.10.4-3",
+        "3.10.4-3",
+        "a QoS 1 message that was sent can still be acknowledged",
+        |t| {
+            let topic = t.topic("t");
+            let mut client = t.client()?;
+            client.subscribe(&topic, 1)?;
+            client.publish(&topic, "m", 1)?;
+            let delivery = client.expect_publish("the message")?;
+            client.unsubscribe(&[&topic])?;
+            client.acknowledge(&delivery)?;
+            client.ping()
+        },
+    );
     list.both("completes-qos-2", "3.10.4-3", "3.10.4-3", "a QoS 2 message that was sent is completed", |t| {
         t.need_qos(2)?;
         let topic = t.topic("t");
