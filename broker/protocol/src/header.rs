@@ -112,6 +112,7 @@ impl FixedHeader {
 
     /// Refuses what the version, or the limit on the packet size, forbids already now. Of a CONNECT only the size is judged, since its version is
     /// not known yet.
+    #[inline]
     pub fn check(&self, version: Version, limits: &DecodeLimits) -> Result<(), DecodeError> {
         let error = |kind, field| Err(DecodeError { kind, field, offset: 0, version: Some(version) });
         if self.packet_size() > limits.packet_size_max {

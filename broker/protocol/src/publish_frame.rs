@@ -170,7 +170,9 @@ impl<'a> PublishFrame<'a> {
             Sink::u8(out, SUBSCRIPTION_ID);
             out.var_int(id.get() as usize);
         }
-        out.put(self.forwarded.0);
+        if !self.forwarded.0.is_empty() {
+            out.put(self.forwarded.0);
+        }
         message_expiry_at
     }
 

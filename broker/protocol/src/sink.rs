@@ -21,6 +21,7 @@ pub(crate) trait Sink {
     }
 
     /// A variable byte integer (section 1.5.5); what is above its maximum is a mistake that the size check of the packet finds first.
+    #[inline]
     fn var_int(&mut self, mut value: usize) {
         while value > 0x7F {
             self.u8((value & 0x7F) as u8 | 0x80);

@@ -54,6 +54,7 @@ impl<'a, 'l> Reader<'a, 'l> {
         core::mem::take(&mut self.rest)
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self, len: usize, field: &'static str) -> Result<&'a [u8]> {
         match self.rest.split_at_checked(len) {
             Some((taken, rest)) => {
@@ -64,6 +65,7 @@ impl<'a, 'l> Reader<'a, 'l> {
         }
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N]> {
         match self.rest.split_first_chunk() {
             Some((taken, rest)) => {
@@ -74,10 +76,12 @@ impl<'a, 'l> Reader<'a, 'l> {
         }
     }
 
+    #[inline]
     pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8> {
         self.array(field).map(|[byte]| byte)
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16> {
         self.array(field).map(u16::from_be_bytes)
     }
@@ -87,7 +91,18 @@ impl<'a, 'l> Reader<'a, 'l> {
     }
 
     /// A variable byte integer (section 1.5.5); only in 5.0, where it must be minimal.
+    #[inline]
     pub(crate) fn var_int(&mut self, field: &'static str) -> Result<u32> {
+        match self.rest.split_first() {
+            Some((&byte, rest)) if byte & 0x80 == 0 => {
+                self.rest = rest;
+                Ok(byte.into())
+            }
+            _ => self.long_var_int(field),
+        }
+    }
+
+    fn long_var_int(&mut self, field: &'static str) -> Result<u32> {
         let mut value = 0;
         for shift in [0, 7, 14, 21] {
             let byte = self.u8(field)?;
@@ -111,12 +126,14 @@ impl<'a, 'l> Reader<'a, 'l> {
     }
 
     /// Binary data (section 1.5.6).
+    #[inline]
     pub(crate) fn binary(&mut self, field: &'static str) -> Result<&'a [u8]> {
         let len = self.u16(field)?;
         self.bytes(usize::from(len), field)
     }
 
     /// A UTF-8 string, not yet searched for characters that are not allowed.
+    #[inline]
     fn utf8(&mut self, field: &'static str) -> Result<&'a str> {
         let bytes = self.binary(field)?;
         // [MQTT-1.5.4-1] `from_utf8` refuses surrogates and overlong forms.
@@ -136,12 +153,14 @@ impl<'a, 'l> Reader<'a, 'l> {
         Ok(text)
     }
 
+    #[inline]
     pub(crate) fn topic_name(&mut self, field: &'static str) -> Result<TopicName<'a>> {
         let text = self.utf8(field)?;
         TopicName::parse_within(text, &self.limits.topic()).map_err(|error| self.error(Kind::TopicName(error), field))
     }
 
     /// A topic name, or nothing when an alias stands for it.
+    #[inline]
     pub(crate) fn topic_name_or_empty(&mut self, field: &'static str) -> Result<&'a str> {
         match self.rest.strip_prefix(&[0, 0]) {
             Some(rest) => {
@@ -158,6 +177,7 @@ impl<'a, 'l> Reader<'a, 'l> {
             .map_err(|error| self.error(Kind::TopicFilter(error), field))
     }
 
+    #[inline]
     pub(crate) fn packet_id(&mut self) -> Result<PacketId> {
         let field = "packet identifier";
         let value = self.u16(field)?;

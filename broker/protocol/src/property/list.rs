@@ -53,11 +53,15 @@ macro_rules! property_list {
                 $(if let Some(value) = self.$field {
                     put($crate::property::Property::$property(value.into()))?;
                 })*
-                $(for id in self.$subscription_ids.iter() {
-                    put($crate::property::Property::SubscriptionId(id))?;
+                $(if !self.$subscription_ids.is_empty() {
+                    for id in self.$subscription_ids.iter() {
+                        put($crate::property::Property::SubscriptionId(id))?;
+                    }
                 })?
-                for pair in self.user_properties.iter() {
-                    put($crate::property::Property::User(pair))?;
+                if !self.user_properties.is_empty() {
+                    for pair in self.user_properties.iter() {
+                        put($crate::property::Property::User(pair))?;
+                    }
                 }
                 Ok(())
             }
@@ -67,6 +71,7 @@ macro_rules! property_list {
 pub(crate) use property_list;
 
 /// Reads the property length and the list; nothing before 5.0.
+#[inline]
 pub(crate) fn read_list<'a, P: PropertyList<'a>>(reader: &mut Reader<'a, '_>) -> Result<P, DecodeError> {
     if !reader.is_v5() {
         return Ok(P::default());

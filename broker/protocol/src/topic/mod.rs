@@ -2,6 +2,7 @@
 
 mod matching;
 mod owned;
+mod scan;
 
 use core::fmt;
 
@@ -71,16 +72,13 @@ impl<'a> TopicName<'a> {
     }
 
     /// Checks also that the name is within limits.
+    #[inline]
     pub fn parse_within(text: &'a str, limits: &TopicLimits) -> Result<Self, TopicError> {
-        let mut levels: usize = 1;
-        for byte in text.bytes() {
-            match byte {
-                b'/' => levels += 1,
-                b'+' | b'#' => return Err(TopicError::Wildcard),
-                0 => return Err(TopicError::Nul),
-                _ => {}
-            }
+        if scan::has_reserved(text.as_bytes()) {
+            return Err(if text.contains('\0') { TopicError::Nul } else { TopicError::Wildcard });
         }
+        // Levels are counted only where there can be too many.
+        let levels = if text.len() < limits.levels_max { 1 } else { TopicLevels(Some(text)).count() };
         check_size(text, levels, limits)?;
         Ok(Self(text))
     }
