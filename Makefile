@@ -1,0 +1,50 @@
+# What people type. Every target that needs something installed gets it by itself (scripts/setup says what it does).
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+DEMO_FOR ?=
+DEMO_FLAGS := $(if $(DEMO_FOR),--for $(DEMO_FOR),)
+ARGS ?=
+
+.PHONY: help demo run test lint fmt bench docs release
+
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## Three washing machines that are made, enrolled, claimed and talking (DEMO_FOR=30s ends by itself).
+	@scripts/setup build
+	cargo build --quiet --package mooring
+	target/debug/mooring demo $(DEMO_FLAGS) $(ARGS)
+
+run: ## The server, with its data in ./data (ARGS="--config mooring.toml").
+	@scripts/setup build
+	cargo build --quiet --package mooring
+	target/debug/mooring run $(ARGS)
+
+test: lint ## Everything that must be true before a change lands.
+	@scripts/setup test
+	cargo test --workspace --quiet --no-run
+	cargo test --workspace --no-fail-fast
+
+lint: ## Formatting, clippy with the workspace's lints, shell scripts' syntax.
+	@scripts/setup build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@for script in scripts/* .ci/run; do bash -n "$$script"; done
+
+fmt: ## Format the code.
+	cargo fmt --all
+
+bench: ## Measure this machine.
+	@scripts/setup build
+	cargo run --release --package mooring-bench -- $(ARGS)
+
+docs: ## Write again what is generated: the OpenAPI description and the example configuration.
+	@scripts/setup build
+	cargo run --quiet --package mooring -- config example > docs/mooring.example.toml
+	cargo run --quiet --package mooring -- openapi > docs/openapi.json
+
+release: ## The binary that ships: target/release/mooring.
+	@scripts/setup build
+	cargo build --release --package mooring
