@@ -1,0 +1,37 @@
+//! What the handlers work with.
+
+use std::sync::Arc;
+
+use mooring_auth::Rights;
+use mooring_certs::Authority;
+use mooring_server::Node;
+use mooring_store::Store;
+use time::Duration;
+
+use crate::CommandDesk;
+
+/// Everything a handler may use. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiContext {
+    /// The database.
+    pub store: Store,
+    /// The broker.
+    pub node: Node,
+    /// The certificate authority.
+    pub authority: Arc<Authority>,
+    /// Rights over topics, which follow from ownership.
+    pub rights: Arc<Rights>,
+    /// Commands that wait for their answers.
+    pub commands: Arc<CommandDesk>,
+    /// How long certificates are valid.
+    pub lifetimes: Lifetimes,
+}
+
+/// How long certificates are valid.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// Of devices.
+    pub device: Duration,
+    /// Of apps and services.
+    pub client: Duration,
+}

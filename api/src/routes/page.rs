@@ -1,0 +1,45 @@
+//! Paging, as every list has it.
+
+use mooring_store::{Cursor, PageRequest};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PageQuery {
+    /// `next` of the page before; without it, the first page.
+    cursor: Option<String>,
+    /// Items on a page, 1 to 1000; 100 without it.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+}
+
+impl PageQuery {
+    pub(super) fn request(&self) -> PageRequest {
+        let limit = self.limit.unwrap_or(100);
+        match &self.cursor {
+            Some(cursor) => PageRequest::after(Cursor::from(cursor.clone()), limit),
+            None => PageRequest::first(limit),
+        }
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PageBody<T> {
+    /// The items.
+    items: Vec<T>,
+    /// The cursor of the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+impl<T> PageBody<T> {
+    pub(super) fn new<S>(page: mooring_store::Page<S>, item: impl Fn(S) -> T) -> Self {
+        Self {
+            items: page.items.into_iter().map(item).collect(),
+            next: page.next.map(|cursor| cursor.as_str().to_owned()),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Accepting HTTP connections: TLS and request heads within a time, a bounded number at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use mooring_server::TlsConfigs;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerAddress(pub SocketAddr);
+
+/// The verified leaf certificate of the peer, DER, when it showed one.
+#[derive(Clone, Debug)]
+pub struct PeerCertificate(pub Option<Arc<[u8]>>);
+
+/// What a listener takes at most.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpLimits {
+    /// Connections at a time; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// Time for the TLS handshake, and for the head of each request.
+    pub header_timeout: Duration,
+    /// How long requests may take to end when the server shuts down.
+    pub shutdown_timeout: Duration,
+}
+
+/// One listening socket with what answers on it.
+pub struct Service {
+    listener: TcpListener,
+    tls: Option<Arc<dyn TlsConfigs>>,
+    router: Router,
+    limits: HttpLimits,
+}
+
+impl Service {
+    /// Answers with `router` on `listener`; over TLS when `tls` is given.
+    #[must_use]
+    pub fn new(listener: TcpListener, tls: Option<Arc<dyn TlsConfigs>>, router: Router, limits: HttpLimits) -> Self {
+        Self { listener, tls, router, limits }
+    }
+
+    /// Serves until `stop` turns true, then lets requests in flight end.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let connections = Arc::new(Semaphore::new(self.limits.connections_max));
+        let graceful = GracefulShutdown::new();
+        loop {
+            let (permit, socket, address) = tokio::select! {
+                accepted = self.accept(&connections) => accepted,
+                _ = stop.wait_for(|stop| *stop) => break,
+            };
+            let connection = Connection {
+                tls: self.tls.as_ref().map(|tls| tls.current()),
+                router: self.router.clone(),
+                header_timeout: self.limits.header_timeout,
+                address,
+                watcher: graceful.watcher(),
+            };
+            tokio::spawn(async move {
+                connection.serve(socket).await;
+                drop(permit);
+            });
+        }
+        drop(self.listener);
+        // Streams that never end are cut off.
+        let _ended = tokio::time::timeout(self.limits.shutdown_timeout, graceful.shutdown()).await;
+    }
+
+    /// The next connection, once there is room for it.
+    async fn accept(&self, connections: &Arc<Semaphore>) -> (Option<OwnedSemaphorePermit>, TcpStream, SocketAddr) {
+        // The semaphore is never closed: without a permit there is no limit to keep.
+        let permit = Arc::clone(connections).acquire_owned().await.ok();
+        loop {
+            match self.listener.accept().await {
+                Ok((socket, address)) => return (permit, socket, address),
+                Err(error) => {
+                    // Out of file descriptors, most likely: trying again at once would spin.
+                    tracing::warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+    }
+}
+
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+struct Connection {
+    tls: Option<Arc<rustls::ServerConfig>>,
+    router: Router,
+    header_timeout: Duration,
+    address: SocketAddr,
+    watcher: hyper_util::server::graceful::Watcher,
+}
+
+impl Connection {
+    async fn serve(self, socket: TcpStream) {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY can't be set");
+        }
+        let Some(config) = self.tls.clone() else {
+            return self.serve_http(socket, None).await;
+        };
+        match tokio::time::timeout(self.header_timeout, TlsAcceptor::from(config).accept(socket)).await {
+            Ok(Ok(stream)) => {
+                let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                let certificate = leaf.map(|leaf| Arc::from(leaf.as_ref()));
+                self.serve_http(stream, certificate).await;
+            }
+            Ok(Err(error)) => tracing::debug!(address = %self.address, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(address = %self.address, "TLS handshake took too long"),
+        }
+    }
+
+    async fn serve_http(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        certificate: Option<Arc<[u8]>>,
+    ) {
+        let (router, address) = (self.router, self.address);
+        let service = TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(PeerAddress(address));
+            request.extensions_mut().insert(PeerCertificate(certificate.clone()));
+            request
+        }));
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
+        // A peer that opens streams and resets them, or that never answers a ping, costs a bounded amount.
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .keep_alive_interval(Some(Duration::from_secs(30)))
+            .keep_alive_timeout(self.header_timeout);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        if let Err(error) = self.watcher.watch(connection.into_owned()).await {
+            tracing::debug!(%address, %error, "HTTP connection ended");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use uuid::Uuid;
+
+/// An MQTT broker that knows its devices.
+#[derive(Debug, Parser)]
+#[command(name = "mooring", version, about, after_help = "Start with `mooring demo`.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server.
+    Run(ConfigArgs),
+    /// Run a server in a temporary directory, with three simulated washing machines.
+    Demo(DemoArgs),
+    /// Make devices, as the factory does, and list them.
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Make accounts of people.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Make tokens for the HTTP API, and revoke them.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Look into a running server.
+    Ctl(CtlArgs),
+    /// Show and check the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the description of the HTTP API (OpenAPI 3.1).
+    Openapi,
+    /// Test any broker against the standard.
+    Conformance(ConformanceArgs),
+}
+
+/// Which configuration to use.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct ConfigArgs {
+    /// The configuration file; without it, defaults and the environment.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything is kept; goes over the configuration.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoArgs {
+    /// End by itself after this time (30s, 2m); exit 0 only if each device was enrolled, heard, commanded and stored.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) for_: Option<Duration>,
+    /// Keep events in this database instead of SQLite.
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// Take free ports even when 8883, 8443 and 9090 are free.
+    #[arg(long)]
+    pub(crate) free_ports: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeviceCommand {
+    /// Make devices: prints id, one-time enrolment secret and claim code of each. They are shown this once.
+    Create {
+        /// What they are.
+        #[arg(long)]
+        model: String,
+        /// How many.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        count: u32,
+        /// The factory's batch.
+        #[arg(long)]
+        batch: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// List devices.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Make an account.
+    Create {
+        /// The name to sign in with.
+        name: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a bearer token: prints it this once.
+    Create {
+        /// The user whom it stands for.
+        #[arg(long, value_name = "NAME", conflicts_with = "operator", required_unless_present = "operator")]
+        user: Option<String>,
+        /// An operator's token: it may do everything.
+        #[arg(long)]
+        operator: bool,
+        /// What a user's token may do.
+        #[arg(long, value_delimiter = ',', default_values_t = ["devices:read", "devices:write", "commands:send"].map(String::from))]
+        scope: Vec<String>,
+        /// What it is for.
+        #[arg(long, default_value = "made with mooring token create")]
+        label: String,
+        /// When it ends (12h, 30d); without it, never.
+        #[arg(long, value_parser = parse_duration)]
+        expires_in: Option<Duration>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Revoke a token, by its id.
+    Revoke {
+        /// The id that `token create` printed.
+        id: Uuid,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct CtlArgs {
+    /// The admin listener of the server.
+    #[arg(long, default_value = "127.0.0.1:9090", env = "MOORING_ADMIN")]
+    pub(crate) admin: String,
+    #[command(subcommand)]
+    pub(crate) command: CtlCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CtlCommand {
+    /// Whether the server and its database are well.
+    Status,
+    /// List sessions, connected or not.
+    Sessions,
+    /// What happened to a client.
+    Client {
+        #[command(subcommand)]
+        command: ClientCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Why did it drop? Its timeline, newest last.
+    Why {
+        /// Client id, device id or identity.
+        id: String,
+    },
+    /// End its connections.
+    Disconnect {
+        /// Client id, device id or identity.
+        id: String,
+        /// Its session, queue and will too.
+        #[arg(long)]
+        purge: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say what is wrong with a configuration.
+    Check(ConfigArgs),
+    /// Print every setting with its default.
+    Example,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ConformanceArgs {
+    /// Host and port of the broker.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) target: String,
+    /// Only cases whose id or statement contains this.
+    #[arg(long)]
+    pub(crate) filter: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Speak TLS, and trust this certificate authority (PEM).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The client's certificate chain (PEM).
+    #[arg(long, value_name = "FILE", requires = "ca", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The client's key (PEM).
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Also the cases that take up to half a minute each.
+    #[arg(long)]
+    pub(crate) slow: bool,
+}
+
+/// `90`, `90s`, `15m`, `12h`, `30d`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit_s = match text.get(digits.len()..).unwrap_or_default() {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        other => return Err(format!("{other:?} is no unit of time: use s, m, h or d")),
+    };
+    let count: u64 = digits.parse().map_err(|_| format!("{text:?} is no time such as 30s, 15m, 12h or 30d"))?;
+    count.checked_mul(unit_s).map(Duration::from_secs).ok_or_else(|| format!("{text:?} is too long"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_time_has_a_unit_or_is_in_seconds() {
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("2d"), Ok(Duration::from_secs(172_800)));
+        assert!(parse_duration("2y").is_err());
+        assert!(parse_duration("").is_err());
+    }
+}

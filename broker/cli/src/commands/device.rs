@@ -1,0 +1,97 @@
+//! `mooring device`: the factory's side.
+
+use std::process::ExitCode;
+
+use comfy_table::Table;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use mooring_store::{Device, PageRequest, Store};
+use serde_json::json;
+
+use super::{open_store, runtime};
+use crate::args::DeviceCommand;
+use crate::factory::{self, MadeDevice};
+use crate::output;
+
+pub(super) fn run(command: DeviceCommand) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(async {
+        match command {
+            DeviceCommand::Create { model, count, batch, json, config } => {
+                let (settings, store) = open_store(&config).await?;
+                let lifetime = time::Duration::days(i64::from(settings.certificates.enrolment_days));
+                let made = factory::make_devices(&store, &model, batch.as_deref(), count, lifetime).await?;
+                if json { print_json(&made)? } else { print_made(&made) }
+            }
+            DeviceCommand::List { json, config } => {
+                let (_, store) = open_store(&config).await?;
+                list(&store, json).await?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn print_json(made: &[MadeDevice]) -> anyhow::Result<()> {
+    output::line(serde_json::to_string_pretty(made)?);
+    Ok(())
+}
+
+fn print_made(made: &[MadeDevice]) {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["device id", "enrolment secret (works once)", "claim code"]);
+    for device in made {
+        table.add_row([device.id.to_string(), device.enrolment_secret.clone(), device.claim_code.clone()]);
+    }
+    output::line(table);
+    output::line("The secrets are shown this once: only their hashes are kept.");
+}
+
+async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["device id", "model", "enrolled", "claimed", "presence"]);
+    let mut page = PageRequest::first(PageRequest::LIMIT_MAX);
+    loop {
+        let devices = store.devices(&page).await?;
+        for device in &devices.items {
+            if json {
+                output::line(device_json(device))
+            } else {
+                table.add_row(device_row(device));
+            }
+        }
+        match devices.next {
+            Some(cursor) => page = PageRequest::after(cursor, PageRequest::LIMIT_MAX),
+            None => break,
+        }
+    }
+    if !json {
+        output::line(table);
+    }
+    Ok(())
+}
+
+fn device_row(device: &Device) -> [String; 5] {
+    let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    let presence = match (device.presence.online, device.presence.since) {
+        (true, _) => "online",
+        (false, Some(_)) => "offline",
+        (false, None) => "never seen",
+    };
+    [
+        device.id.to_string(),
+        device.model.clone(),
+        yes_or_no(device.enrolled_at.is_some()),
+        yes_or_no(device.owner.is_some()),
+        presence.to_owned(),
+    ]
+}
+
+/// One line a device, so that a pipe can read it as it comes.
+fn device_json(device: &Device) -> serde_json::Value {
+    json!({
+        "id": device.id,
+        "model": device.model,
+        "enrolled": device.enrolled_at.is_some(),
+        "claimed": device.owner.is_some(),
+        "online": device.presence.online,
+    })
+}

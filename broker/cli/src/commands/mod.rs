@@ -1,0 +1,97 @@
+//! What each subcommand does.
+
+mod config;
+mod conformance;
+mod ctl;
+mod device;
+mod run;
+mod token;
+mod user;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use mooring_store::Store;
+use tokio::runtime::Runtime;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Args, Command, ConfigArgs};
+use crate::config::{Config, Telemetry};
+use crate::data_dir::sqlite_url;
+use crate::{demo, output};
+
+/// Runs a command; the exit code says whether what was asked for is true.
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Run(args) => run::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Device(command) => device::run(command),
+        Command::User(command) => user::run(command),
+        Command::Token(command) => token::run(command),
+        Command::Ctl(args) => ctl::run(args),
+        Command::Config(command) => config::run(command),
+        Command::Openapi => {
+            output::text(&mooring_api::openapi_json());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Conformance(args) => conformance::run(args),
+    }
+}
+
+/// The configuration of file, environment and command line.
+pub(crate) fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
+    let environment = std::env::vars().filter(|(name, _)| name != crate::commands::ctl::ADMIN_VARIABLE);
+    let mut config = crate::config::load(args.config.as_deref(), environment)?;
+    if let Some(data_dir) = &args.data_dir {
+        config.data_dir.clone_from(data_dir);
+    }
+    Ok(config)
+}
+
+/// The runtime of everything but the broker's shards, which have their own.
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("mooring-api")
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")
+}
+
+/// Where log lines go.
+pub(crate) fn start_logging(telemetry: &Telemetry) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&telemetry.log).with_context(|| format!("telemetry.log: {:?}", telemetry.log))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if telemetry.json { subscriber.json().try_init() } else { subscriber.try_init() };
+    started.map_err(|error| anyhow::anyhow!("logging could not be started: {error}"))
+}
+
+/// Begins to collect metrics.
+pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
+    let handle = PrometheusBuilder::new().install_recorder().context("metrics could not be started")?;
+    mooring_server::describe_metrics();
+    Ok(handle)
+}
+
+/// The database, for a command that works beside a running server or without one.
+async fn open_store(args: &ConfigArgs) -> anyhow::Result<(Config, Store)> {
+    let config = load_config(args)?;
+    let url = config.database_url.clone().unwrap_or_else(|| sqlite_url(&config.data_dir));
+    if config.database_url.is_none() && !config.data_dir.join("mooring.db").exists() {
+        anyhow::bail!(
+            "no database in {}: start `mooring run` there once, or name another directory with --data-dir",
+            config.data_dir.display()
+        );
+    }
+    let url = absolute_sqlite(&url)?;
+    Ok((config, Store::connect(&url, &mooring_store::StoreOptions::default()).await.context("database")?))
+}
+
+/// The database is named by an absolute path, the data directory often by a relative one.
+fn absolute_sqlite(url: &str) -> anyhow::Result<String> {
+    match url.strip_prefix("sqlite://") {
+        Some(path) => Ok(format!("sqlite://{}", std::path::absolute(path)?.display())),
+        None => Ok(url.to_owned()),
+    }
+}

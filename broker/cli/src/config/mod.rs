@@ -1,0 +1,216 @@
+//! What an operator sets: `mooring.toml`, then the environment, over defaults.
+//!
+//! Each setting is declared once, in [`settings`]; parsing, the example configuration and its documentation follow from that list.
+
+mod example;
+mod load;
+mod settings;
+mod value;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use mooring_core::Limits;
+use mooring_log::Durability;
+use mooring_protocol::TopicFilterBuf;
+use mooring_server::ConnectionLimits;
+
+pub(crate) use example::example;
+pub(crate) use load::{ConfigError, load};
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) durability: Durability,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) server: Server,
+    pub(crate) http: Http,
+    pub(crate) admin: Admin,
+    pub(crate) database_url: Option<String>,
+    pub(crate) certificates: Certificates,
+    pub(crate) events: Events,
+    pub(crate) connections: ConnectionLimits,
+    pub(crate) limits: Limits,
+    pub(crate) telemetry: Telemetry,
+}
+
+/// `[[listeners]]`: a socket that speaks MQTT.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) bind: SocketAddr,
+    pub(crate) client_certificate: ClientCertificate,
+    pub(crate) allow_anonymous: bool,
+    pub(crate) anonymous_beyond_loopback: bool,
+}
+
+/// How a listener carries MQTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Tcp,
+    Tls,
+    Ws,
+    Wss,
+}
+
+impl Kind {
+    pub(crate) fn is_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+}
+
+/// Whether a TLS listener asks for a client certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientCertificate {
+    Required,
+    Optional,
+    None,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    pub(crate) shards: u16,
+    pub(crate) names: Vec<String>,
+    pub(crate) trust_domain: String,
+    pub(crate) organisation: String,
+}
+
+/// `[http]`
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    pub(crate) bind: SocketAddr,
+    pub(crate) connections_max: usize,
+    pub(crate) header_timeout_ms: u64,
+    pub(crate) body_bytes_max: usize,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    pub(crate) bind: SocketAddr,
+}
+
+/// `[certificates]`
+#[derive(Clone, Debug)]
+pub(crate) struct Certificates {
+    pub(crate) device_days: u32,
+    pub(crate) client_days: u32,
+    pub(crate) server_days: u32,
+    pub(crate) enrolment_days: u32,
+}
+
+/// `[events]`
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    pub(crate) filters: Vec<TopicFilterBuf>,
+    pub(crate) batch_max: usize,
+}
+
+/// `[telemetry]`
+#[derive(Clone, Debug)]
+pub(crate) struct Telemetry {
+    pub(crate) log: String,
+    pub(crate) json: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("./data"),
+            durability: Durability::Fsync,
+            listeners: vec![Listener { name: "mqtts".to_owned(), ..Listener::default() }],
+            server: Server {
+                shards: std::thread::available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(1)),
+                names: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec(),
+                trust_domain: "mooring.local".to_owned(),
+                organisation: "Mooring".to_owned(),
+            },
+            http: Http {
+                bind: everywhere(8443),
+                connections_max: 1024,
+                header_timeout_ms: 10_000,
+                body_bytes_max: 256 * 1024,
+            },
+            admin: Admin { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090) },
+            database_url: None,
+            certificates: Certificates { device_days: 365, client_days: 90, server_days: 90, enrolment_days: 365 },
+            events: Events { filters: default_event_filters(), batch_max: 5_000 },
+            connections: ConnectionLimits::default(),
+            limits: Limits::DEFAULT,
+            telemetry: Telemetry { log: "info".to_owned(), json: false },
+        }
+    }
+}
+
+impl Default for Listener {
+    /// What a `[[listeners]]` table starts from: MQTT over TLS with a client certificate.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            kind: Kind::Tls,
+            bind: everywhere(8883),
+            client_certificate: ClientCertificate::Required,
+            allow_anonymous: false,
+            anonymous_beyond_loopback: false,
+        }
+    }
+}
+
+impl Config {
+    /// Relations between settings that no single one can see.
+    fn check(&self) -> Result<(), (String, String)> {
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let key = |name: &str| format!("listeners.{index}.{name}");
+            if listener.name.is_empty() {
+                return Err((key("name"), "a listener needs a name".to_owned()));
+            }
+            if self.listeners.iter().take(index).any(|other| other.name == listener.name) {
+                return Err((key("name"), format!("two listeners are named {:?}", listener.name)));
+            }
+            if listener.allow_anonymous && !listener.bind.ip().is_loopback() && !listener.anonymous_beyond_loopback {
+                let why = format!(
+                    "anonymous clients beyond loopback ({}) need anonymous_beyond_loopback = true beside it",
+                    listener.bind
+                );
+                return Err((key("allow_anonymous"), why));
+            }
+            if !listener.kind.is_tls()
+                && listener.client_certificate == ClientCertificate::Required
+                && !listener.allow_anonymous
+            {
+                let why = "a listener without TLS has no client certificates: set allow_anonymous = true, or kind = \"tls\" or \"wss\"";
+                return Err((key("kind"), why.to_owned()));
+            }
+        }
+        if !self.admin.bind.ip().is_loopback() {
+            return Err((
+                "admin.bind".to_owned(),
+                "the admin listener has no sign-in: it binds to loopback only".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn everywhere(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)
+}
+
+/// What DESIGN's table of topics keeps: telemetry, events, logs, reported state, results, update status and presence.
+fn default_event_filters() -> Vec<TopicFilterBuf> {
+    [
+        "devices/+/telemetry",
+        "devices/+/events/+",
+        "devices/+/logs",
+        "devices/+/state/reported",
+        "devices/+/commands/+/result/+",
+        "devices/+/update/status",
+        "devices/+/presence",
+    ]
+    .into_iter()
+    .filter_map(|filter| TopicFilterBuf::parse(filter).ok())
+    .collect()
+}

@@ -1,0 +1,163 @@
+//! Every setting, declared once: its key, what it does, its default, and how a value becomes part of the configuration.
+
+use std::path::PathBuf;
+
+use mooring_log::Durability;
+use mooring_protocol::TopicFilterBuf;
+
+use super::value::Value;
+use super::{ClientCertificate, Config, Kind, Listener};
+
+/// One setting of `T`.
+pub(super) struct Setting<T> {
+    /// The key with its section: `limits.packet_size_max`.
+    pub(super) key: &'static str,
+    /// What it does, for the example configuration.
+    pub(super) help: &'static str,
+    /// The default as it is written in the file; empty when there is none.
+    pub(super) default: &'static str,
+    /// Sets it, or says why not.
+    pub(super) set: fn(&mut T, &Value) -> Result<(), String>,
+}
+
+macro_rules! settings {
+    ($kind:ty: $($key:literal = $default:literal, $help:literal, |$target:ident, $value:ident| $body:expr;)*) => {
+        &[$(Setting { key: $key, help: $help, default: $default, set: |$target: &mut $kind, $value: &Value| { $body; Ok(()) } },)*]
+    };
+}
+
+/// Settings of the whole configuration, in the order in which the example shows them.
+pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
+    "data_dir" = "\"./data\"", "Where everything is kept: the certificate authority, the database, the log. One process at a time.",
+        |config, value| config.data_dir = PathBuf::from(value.text()?);
+    "durability" = "\"fsync\"", "When an acknowledgement is sent: \"fsync\" once the record is on disk, \"os\" once the operating system has it (a power cut may lose it), \"memory\" at once (nothing is kept).",
+        |config, value| config.durability = value.choice(&[("fsync", Durability::Fsync), ("os", Durability::Os), ("memory", Durability::Memory)])?;
+
+    "server.shards" = "\"auto\"", "Threads that serve clients: \"auto\" is one a core.",
+        |config, value| if value.text().ok().as_deref() != Some("auto") { config.server.shards = number(value, 1, 256)? };
+    "server.names" = "[\"localhost\", \"127.0.0.1\", \"::1\"]", "DNS names and addresses in the server's own certificate: those by which devices and people reach it.",
+        |config, value| config.server.names = value.list()?;
+    "server.trust_domain" = "\"mooring.local\"", "The trust domain of the SPIFFE ids that the authority gives. Fixed once the data directory is made.",
+        |config, value| config.server.trust_domain = value.text()?;
+    "server.organisation" = "\"Mooring\"", "The organisation named in the authority's certificates. Fixed once the data directory is made.",
+        |config, value| config.server.organisation = value.text()?;
+
+    "http.bind" = "\"0.0.0.0:8443\"", "The HTTPS listener: API, certificate signing, MQTT over WebSocket at /mqtt.",
+        |config, value| config.http.bind = value.address()?;
+    "http.connections_max" = "1024", "HTTPS connections at a time. Further ones wait to be accepted.",
+        |config, value| config.http.connections_max = number(value, 1, 1_000_000)?;
+    "http.header_timeout_ms" = "10000", "Time for a request's head to arrive, and for a TLS handshake.",
+        |config, value| config.http.header_timeout_ms = number(value, 100, 600_000)?;
+    "http.body_bytes_max" = "262144", "Largest request body. A larger one: 413.",
+        |config, value| config.http.body_bytes_max = number(value, 1024, 64 * 1024 * 1024)?;
+
+    "admin.bind" = "\"127.0.0.1:9090\"", "Metrics, health and the operator's interface. Loopback only.",
+        |config, value| config.admin.bind = value.address()?;
+
+    "database.url" = "", "\"postgres://user:password@host/name\" or \"sqlite:///path\". Without it: SQLite in the data directory.",
+        |config, value| config.database_url = Some(database_url(value)?);
+
+    "certificates.device_days" = "365", "How long a device's certificate is valid.",
+        |config, value| config.certificates.device_days = number(value, 1, 7300)?;
+    "certificates.client_days" = "90", "How long the certificate of an app or a service is valid.",
+        |config, value| config.certificates.client_days = number(value, 1, 3650)?;
+    "certificates.server_days" = "90", "How long the server's own certificate is valid; it is made again at a start when a third is left.",
+        |config, value| config.certificates.server_days = number(value, 1, 825)?;
+    "certificates.enrolment_days" = "365", "How long an enrolment secret can be used.",
+        |config, value| config.certificates.enrolment_days = number(value, 1, 7300)?;
+
+    "events.filters" = "[\"devices/+/telemetry\", \"devices/+/events/+\", \"devices/+/logs\", \"devices/+/state/reported\", \"devices/+/commands/+/result/+\", \"devices/+/update/status\", \"devices/+/presence\"]", "Messages on these topics are kept in the database, each once.",
+        |config, value| config.events.filters = filters(value)?;
+    "events.batch_max" = "5000", "Events in one transaction of the database.",
+        |config, value| config.events.batch_max = number(value, 1, 100_000)?;
+
+    "limits.connections_max" = "100000", "MQTT connections at a time. Further ones are closed at once.",
+        |config, value| config.connections.connections_max = number(value, 1, 10_000_000)?;
+    "limits.connections_per_address_max" = "10000", "MQTT connections from one address. Further ones are closed at once.",
+        |config, value| config.connections.per_address_max = number(value, 1, 10_000_000)?;
+    "limits.handshakes_max" = "1024", "Connections that have not sent a complete CONNECT yet. Beyond it, the oldest silent one is closed.",
+        |config, value| config.connections.handshakes_max = number(value, 1, 1_000_000)?;
+    "limits.handshake_ms_max" = "5000", "Time for the TLS handshake. After it the socket is closed.",
+        |config, value| config.connections.handshake_ms_max = number(value, 100, 600_000)?;
+    "limits.connect_ms_max" = "10000", "Time from accept to a complete CONNECT. After it the socket is closed.",
+        |config, value| config.connections.connect_ms_max = number(value, 100, 600_000)?;
+    "limits.packet_size_max" = "1048576", "Largest MQTT packet, bytes. A larger one: DISCONNECT 0x95 from its fixed header, before it is read.",
+        |config, value| config.limits.packet_size_max = number(value, 128, 268_435_455)?;
+    "limits.session_expiry_s_max" = "2592000", "How long a session may outlive its connection, seconds. A longer wish is clamped and told in CONNACK.",
+        |config, value| config.limits.session_expiry_s_max = number(value, 0, i64::from(u32::MAX))?;
+    "limits.receive_max" = "256", "QoS 1 and 2 messages that a client may have unacknowledged. One more: DISCONNECT 0x93.",
+        |config, value| config.limits.receive_max = number(value, 1, 65_534)?;
+    "limits.inflight_max" = "256", "Unacknowledged messages towards one client.",
+        |config, value| config.limits.inflight_max = number(value, 1, 65_534)?;
+    "limits.topic_alias_max" = "32", "Topic aliases of one client. A higher one: DISCONNECT 0x94.",
+        |config, value| config.limits.topic_alias_max = number(value, 0, 65_535)?;
+    "limits.outgoing_topic_alias_max" = "32", "Topic aliases used towards one client.",
+        |config, value| config.limits.outgoing_topic_alias_max = number(value, 0, 65_535)?;
+    "limits.keepalive_s_max" = "3600", "Longest keep alive, seconds; a 5.0 client that wants a longer one or none is told this one. 0: no limit.",
+        |config, value| config.limits.keepalive_s_max = number(value, 0, 65_535)?;
+    "limits.subscriptions_per_session_max" = "10000", "Subscriptions of one session. One more: SUBACK 0x97.",
+        |config, value| config.limits.subscriptions_per_session_max = number(value, 1, 10_000_000)?;
+    "limits.queue_messages_max" = "100000", "Messages queued for one session. The next is dropped, counted and told in the timeline.",
+        |config, value| config.limits.queue_messages_max = number(value, 1, 100_000_000)?;
+    "limits.queue_bytes_max" = "67108864", "Bytes queued for one session, likewise.",
+        |config, value| config.limits.queue_bytes_max = number(value, 1024, i64::MAX)?;
+    "limits.output_bytes_max" = "2097152", "Bytes that wait in memory for one client that does not read. Beyond it QoS 0 is dropped.",
+        |config, value| config.limits.output_bytes_max = number(value, 4096, i64::MAX)?;
+    "limits.queue_memory_bytes_max" = "268435456", "Bytes of queued payloads kept in memory by one shard; the rest is read back from the log.",
+        |config, value| config.limits.queue_memory_bytes_max = number(value, 0, i64::MAX)?;
+    "limits.retained_messages_max" = "2000000", "Retained messages. One more: 0x97.",
+        |config, value| config.limits.retained_messages_max = number(value, 0, i64::MAX)?;
+    "limits.retained_bytes_max" = "1073741824", "Bytes of retained messages, likewise.",
+        |config, value| config.limits.retained_bytes_max = number(value, 0, i64::MAX)?;
+    "limits.topic_levels_max" = "64", "Levels of a topic or filter. More: 0x90 or 0x8F.",
+        |config, value| config.limits.topic_levels_max = number(value, 4, 1024)?;
+    "limits.topic_length_max" = "4096", "Bytes of a topic or filter, likewise.",
+        |config, value| config.limits.topic_length_max = number(value, 64, 65_534)?;
+    "limits.user_properties_max" = "64", "User properties of one packet. More: 0x97.",
+        |config, value| config.limits.user_properties_max = number(value, 0, 10_000)?;
+
+    "telemetry.log" = "\"info\"", "What is logged, as a tracing filter: \"info\", \"debug\", \"info,mooring_server=trace\".",
+        |config, value| config.telemetry.log = value.text()?;
+    "telemetry.json" = "false", "Log lines as JSON.",
+        |config, value| config.telemetry.json = value.boolean()?;
+};
+
+/// Settings of one `[[listeners]]` table.
+pub(super) const LISTENER_SETTINGS: &[Setting<Listener>] = settings! { Listener:
+    "name" = "\"mqtts\"", "What it is called in the log and the timeline.",
+        |listener, value| listener.name = value.text()?;
+    "kind" = "\"tls\"", "\"tcp\", \"tls\", \"ws\" or \"wss\".",
+        |listener, value| listener.kind = value.choice(&[("tcp", Kind::Tcp), ("tls", Kind::Tls), ("ws", Kind::Ws), ("wss", Kind::Wss)])?;
+    "bind" = "\"0.0.0.0:8883\"", "Address and port; port 0 takes a free one.",
+        |listener, value| listener.bind = value.address()?;
+    "client_certificate" = "\"required\"", "With TLS: \"required\", \"optional\" or \"none\".",
+        |listener, value| listener.client_certificate = value.choice(&[
+            ("required", ClientCertificate::Required), ("optional", ClientCertificate::Optional), ("none", ClientCertificate::None)])?;
+    "allow_anonymous" = "false", "Lets clients in that name nobody, with every right but $SYS. On loopback only, unless the next key stands beside it.",
+        |listener, value| listener.allow_anonymous = value.boolean()?;
+    "anonymous_beyond_loopback" = "false", "Allows allow_anonymous on any address.",
+        |listener, value| listener.anonymous_beyond_loopback = value.boolean()?;
+};
+
+fn number<T: TryFrom<i64>>(value: &Value, min: i64, max: i64) -> Result<T, String> {
+    let number = value.integer(min, max)?;
+    T::try_from(number).map_err(|_| format!("{number} is too large"))
+}
+
+fn filters(value: &Value) -> Result<Vec<TopicFilterBuf>, String> {
+    value
+        .list()?
+        .iter()
+        .map(|text| TopicFilterBuf::parse(text).map_err(|error| format!("{text:?} is no topic filter: {error}")))
+        .collect()
+}
+
+fn database_url(value: &Value) -> Result<String, String> {
+    let url = value.text()?;
+    if ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme)) {
+        Ok(url)
+    } else {
+        // The value may hold a password: it is not repeated.
+        Err("expected postgres://user:password@host/name or sqlite:///path".to_owned())
+    }
+}

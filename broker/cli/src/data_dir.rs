@@ -1,0 +1,122 @@
+//! The directory in which everything is kept, held by one process at a time.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+/// A data directory that this process alone may use; others are refused until it is dropped.
+pub(crate) struct DataDir {
+    path: PathBuf,
+    /// Holds the lock, which the operating system drops with the process, however that ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory where it is missing, and locks it.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .with_context(|| format!("data directory {}: cannot be made", path.display()))?;
+        let path = path.canonicalize().with_context(|| format!("data directory {}", path.display()))?;
+        let lock = lock(&path.join("lock"))?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.path.join("ca")
+    }
+
+    /// The root certificate, where people find it: devices and tools trust it.
+    pub(crate) fn root_certificate(&self) -> PathBuf {
+        self.path.join("ca.pem")
+    }
+
+    /// Names this node's log in the database: the events of a log made anew must not be taken for those of the old one.
+    pub(crate) fn node_id(&self) -> anyhow::Result<String> {
+        let path = self.path.join("node-id");
+        match fs::read_to_string(&path) {
+            Ok(id) => Ok(id.trim().to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let id = uuid::Uuid::now_v7().to_string();
+                write_new(&path, &id).with_context(|| format!("{}", path.display()))?;
+                Ok(id)
+            }
+            Err(error) => Err(error).with_context(|| format!("{}", path.display())),
+        }
+    }
+}
+
+/// The database of a data directory, where the configuration names none.
+pub(crate) fn sqlite_url(data_dir: &Path) -> String {
+    format!("sqlite://{}", data_dir.join("mooring.db").display())
+}
+
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("{}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0)
+                .and_then(|()| write!(file, "{}", std::process::id()))
+                .with_context(|| format!("{}", path.display()))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Only for the message: without the number it still says what is wrong.
+            let _ = file.read_to_string(&mut holder);
+            let directory = path.parent().unwrap_or(path).display();
+            bail!(
+                "data directory {directory} is in use by process {}: stop it, or use another directory",
+                holder.trim()
+            )
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{}: cannot be locked", path.display())),
+    }
+}
+
+/// Writes a file that is either whole or not there.
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DataDir;
+
+    #[test]
+    fn a_directory_in_use_is_refused_and_free_again_afterwards() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = DataDir::open(directory.path()).unwrap();
+        let error = DataDir::open(directory.path()).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
+        drop(first);
+        DataDir::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn the_node_keeps_its_id() {
+        let directory = tempfile::tempdir().unwrap();
+        let id = DataDir::open(directory.path()).unwrap().node_id().unwrap();
+        assert_eq!(DataDir::open(directory.path()).unwrap().node_id().unwrap(), id);
+    }
+}

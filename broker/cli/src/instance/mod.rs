@@ -1,0 +1,200 @@
+//! A whole Mooring in one process: the wiring of every layer.
+
+mod identity;
+mod ingest;
+mod upkeep;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::PrometheusHandle;
+use mooring_api::{AdminContext, ApiContext, CommandDesk, HttpLimits, Lifetimes, Service, admin_router, router};
+use mooring_auth::{AnonymousPolicy, Authenticators, CertificateAuthenticator, RevokedSet, Rights, system_clock};
+use mooring_core::Identity;
+use mooring_server::{ListenerConfig, ListenerKind, Node, Server, ServerConfig};
+use mooring_store::{Store, StoreOptions};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::{Config, Kind};
+use crate::data_dir::{DataDir, sqlite_url};
+use identity::ServerIdentity;
+
+pub(crate) use identity::open_authority;
+
+/// A running instance.
+pub(crate) struct Instance {
+    data_dir: DataDir,
+    server: Server,
+    store: Store,
+    addresses: Addresses,
+    new_authority: bool,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+    ingest: JoinHandle<()>,
+}
+
+/// Where it listens.
+#[derive(Clone, Debug)]
+pub(crate) struct Addresses {
+    /// MQTT listeners with their names.
+    pub(crate) mqtt: Vec<(String, SocketAddr)>,
+    /// The HTTPS API.
+    pub(crate) http: SocketAddr,
+    /// Metrics, health and the operator's interface.
+    pub(crate) admin: SocketAddr,
+}
+
+impl Instance {
+    /// Starts everything; returns once clients can connect.
+    pub(crate) async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result<Self> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let (authority, new_authority) = open_authority(&data_dir, config)?;
+        let authority = Arc::new(authority);
+        let store = open_store(config, &data_dir).await?;
+        let revoked = Arc::new(RevokedSet::new());
+        let anonymous = if config.listeners.iter().any(|listener| listener.allow_anonymous) {
+            AnonymousPolicy::AllowAll
+        } else {
+            AnonymousPolicy::Deny
+        };
+        let rights = Arc::new(Rights::new(authority.trust_domain(), anonymous, system_clock()));
+        upkeep::load_rights(&store, &rights).await.context("ownership and grants could not be loaded")?;
+        upkeep::load_revoked(&store, &revoked).await.context("revoked certificates could not be loaded")?;
+        let identity = ServerIdentity::make(config, Arc::clone(&authority), Arc::clone(&revoked))?;
+        let http = bind(config.http.bind, "http.bind").await?;
+        let admin = bind(config.admin.bind, "admin.bind").await?;
+        let certificate = CertificateAuthenticator::new(
+            authority.trust_domain().clone(),
+            revoked,
+            Arc::clone(&rights),
+            system_clock(),
+        );
+        let authenticate = Arc::new(Authenticators::new(certificate, Vec::new()));
+        let server =
+            Server::start(server_config(config, &data_dir, &identity), Arc::clone(&rights) as _, authenticate)?;
+        let node = server.node();
+        let addresses =
+            Addresses { mqtt: server.listener_addresses(), http: http.local_addr()?, admin: admin.local_addr()? };
+        let (stop, stopped) = watch::channel(false);
+        let context = ApiContext {
+            store: store.clone(),
+            node: node.clone(),
+            authority,
+            rights: Arc::clone(&rights),
+            commands: CommandDesk::open(&node),
+            lifetimes: lifetimes(config),
+        };
+        let admin_context = AdminContext { node: node.clone(), store: store.clone(), metrics: render(metrics.clone()) };
+        let limits = http_limits(config);
+        let api = Service::new(http, Some(identity.https()), router(context, config.http.body_bytes_max), limits);
+        let admin = Service::new(admin, None, admin_router(admin_context), limits);
+        let tasks = vec![
+            tokio::spawn(api.run(stopped.clone())),
+            tokio::spawn(admin.run(stopped.clone())),
+            tokio::spawn(upkeep::run(store.clone(), rights, node.clone(), metrics, stopped.clone())),
+            tokio::spawn(identity.renew(stopped.clone())),
+        ];
+        let ingest = ingest::Ingest::new(store.clone(), &node, data_dir.node_id()?, config.events.batch_max);
+        let ingest = tokio::spawn(ingest.run(stopped));
+        Ok(Self { data_dir, server, store, addresses, new_authority, stop, tasks, ingest })
+    }
+
+    pub(crate) fn data_dir(&self) -> &DataDir {
+        &self.data_dir
+    }
+
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn node(&self) -> Node {
+        self.server.node()
+    }
+
+    /// Whether this start made the certificate authority, and so the data directory.
+    pub(crate) fn is_new(&self) -> bool {
+        self.new_authority
+    }
+
+    /// Waits until the broker can't go on, and says why.
+    pub(crate) async fn failed(&self) -> Arc<str> {
+        self.server.failed().await
+    }
+
+    /// Ends in order: no new requests, DISCONNECT to each client, the log on disk, and the events so far in the database if that takes little time.
+    pub(crate) async fn stop(self) {
+        self.server.shutdown().await;
+        // Nobody listens when everything has ended already.
+        let _ = self.stop.send(true);
+        for task in self.tasks {
+            // A task that panicked has ended, too; its panic was printed.
+            let _ = task.await;
+        }
+        // What is not carried over now is carried over at the next start: the log keeps it.
+        let _ = tokio::time::timeout(LAST_INGEST, self.ingest).await;
+        self.store.close().await;
+    }
+}
+
+const LAST_INGEST: Duration = Duration::from_secs(3);
+
+/// Opens the database that the configuration names, or SQLite in the data directory.
+pub(crate) async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Store> {
+    let url = config.database_url.clone().unwrap_or_else(|| sqlite_url(data_dir.path()));
+    Store::connect(&url, &StoreOptions::default()).await.context("database")
+}
+
+fn server_config(config: &Config, data_dir: &DataDir, identity: &ServerIdentity) -> ServerConfig {
+    let listeners = config.listeners.iter().map(|listener| ListenerConfig {
+        name: listener.name.clone(),
+        kind: match listener.kind {
+            Kind::Tcp => ListenerKind::Tcp,
+            Kind::Tls => ListenerKind::Tls,
+            Kind::Ws => ListenerKind::Ws,
+            Kind::Wss => ListenerKind::Wss,
+        },
+        bind: listener.bind,
+        allow_anonymous: listener.allow_anonymous,
+        tls: listener.kind.is_tls().then(|| identity.mqtt(listener.client_certificate)),
+    });
+    ServerConfig {
+        listeners: listeners.collect(),
+        shards: config.server.shards,
+        limits: config.limits.clone(),
+        connections: config.connections.clone(),
+        durability: config.durability,
+        data_dir: data_dir.path().to_owned(),
+        event_filters: config.events.filters.clone(),
+        broker_identity: Identity::new("broker"),
+        ..ServerConfig::default()
+    }
+}
+
+async fn bind(address: SocketAddr, key: &'static str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
+}
+
+fn render(metrics: PrometheusHandle) -> Arc<dyn Fn() -> String + Send + Sync> {
+    Arc::new(move || metrics.render())
+}
+
+fn lifetimes(config: &Config) -> Lifetimes {
+    let days = |days: u32| time::Duration::days(i64::from(days));
+    Lifetimes { device: days(config.certificates.device_days), client: days(config.certificates.client_days) }
+}
+
+fn http_limits(config: &Config) -> HttpLimits {
+    HttpLimits {
+        connections_max: config.http.connections_max,
+        header_timeout: Duration::from_millis(config.http.header_timeout_ms),
+        shutdown_timeout: Duration::from_secs(3),
+    }
+}

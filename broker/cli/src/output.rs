@@ -1,0 +1,26 @@
+//! Where the command speaks to a person: the one place that prints.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's output")]
+
+use std::io::{IsTerminal as _, Write as _};
+
+/// A line of the answer.
+pub(crate) fn line(text: impl std::fmt::Display) {
+    println!("{text}");
+}
+
+/// Text of the answer as it is, without a line end added.
+pub(crate) fn text(text: &str) {
+    print!("{text}");
+    // A reader that went away is no reason to fail.
+    let _ = std::io::stdout().flush();
+}
+
+/// What went wrong, with its causes.
+pub(crate) fn error(error: &anyhow::Error) {
+    eprintln!("mooring: {error:#}");
+}
+
+/// Whether a person is looking.
+pub(crate) fn is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
