@@ -1,18 +1,32 @@
 //! The engine of one shard: its inputs and outputs.
 
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use mooring_protocol::{Connect, DecodeError, Packet, QoS, ReasonCode, TopicFilterBuf, TopicNameBuf};
 
 use crate::access::{Access, Identity, Principal};
+use crate::acknowledgement::{LogWaiter, Token};
+use crate::connection::{Connections, State};
+use crate::deliver::Step;
+use crate::id_map::IdMap;
 use crate::limits::Limits;
+use crate::log_queue::LogQueue;
 use crate::message::{MessageId, MessageProperties, SharedMessage};
 use crate::notice::Notice;
 use crate::record::{LogSequence, Record, Recovered};
-use crate::session_key::SessionKey;
+use crate::retained::RetainedStore;
+use crate::service::ServiceWait;
+use crate::session::Session;
+use crate::session_key::{SessionId, SessionKey};
 use crate::shard::{ShardId, ShardMessage};
+use crate::slab::Slab;
+use crate::timer::Timer;
+use crate::topic_index::{Interest, TopicIndex};
 
-/// A connection of this shard. The driver chooses the number; it may use it again after [`Engine::handle_closed`].
+/// A connection of this shard. The driver chooses the number, a small one: the engine keeps a table as long as the greatest. It may use it again after
+/// [`Engine::handle_closed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u32);
 
@@ -153,90 +167,317 @@ pub struct Counters {
 
 /// The engine of one shard. See the crate's documentation.
 pub struct Engine {
-    config: EngineConfig,
-    access: Arc<dyn Access>,
+    pub(crate) config: EngineConfig,
+    pub(crate) access: Arc<dyn Access>,
+    pub(crate) connections: Connections,
+    pub(crate) sessions: Slab<Session>,
+    /// Clients choose the keys: SipHash.
+    pub(crate) by_key: HashMap<SessionKey, u32>,
+    pub(crate) index: TopicIndex,
+    pub(crate) retained: RetainedStore,
+    pub(crate) timer: Timer,
+    pub(crate) log: LogQueue,
+    pub(crate) log_waiters: BinaryHeap<Reverse<(u64, LogWaiter)>>,
+    /// Answers of other shards that something waits for.
+    pub(crate) tokens: IdMap<u64, Token>,
+    pub(crate) last_token: u64,
+    /// Interests that other shards have not said that they know.
+    pub(crate) interests_unknown: u32,
+    pub(crate) is_recovering: bool,
+    /// Connections per presence topic, of those whose home is this shard.
+    pub(crate) presences: HashMap<TopicNameBuf, u32>,
+    pub(crate) taps: Vec<TopicFilterBuf>,
+    pub(crate) services: HashMap<u64, ServiceWait>,
+    /// Queue entries that wait for a message from the log.
+    pub(crate) readers: HashMap<MessageId, Vec<(u32, SessionId, u64)>>,
+    pub(crate) reads: VecDeque<MessageId>,
+    pub(crate) outbox: VecDeque<(ShardId, ShardMessage)>,
+    pub(crate) service_messages: VecDeque<SharedMessage>,
+    pub(crate) services_done: VecDeque<(u64, usize)>,
+    pub(crate) notices: VecDeque<Notice>,
+    /// Connections that are not read from.
+    pub(crate) paused: VecDeque<ConnectionId>,
+    pub(crate) resumed: VecDeque<ConnectionId>,
+    /// Sessions with drops that were not told.
+    pub(crate) droppers: Vec<u32>,
+    pub(crate) drops_scheduled: bool,
+    /// Bytes of messages that queues hold in memory.
+    pub(crate) held_bytes: usize,
+    pub(crate) counters: Counters,
+    pub(crate) next_id: u64,
+    pub(crate) ids_given: u64,
+    pub(crate) last_epoch: u64,
+    /// The last time that was told.
+    pub(crate) last_ms: u64,
+    /// Encoded properties of the message that is being routed.
+    pub(crate) fresh_scratch: Vec<u8>,
+    /// Encoded properties of the message that is being sent from a queue.
+    pub(crate) scratch: Vec<u8>,
 }
 
-// The signatures are the contract with the driver. Every handler may make output available to every `poll_*`: the driver drains them all before it waits.
+// The signatures are the contract with the driver. Every handler may make output available to every `poll_*`: the driver drains them all before it waits,
+// `poll_log` before `poll_shard`: another shard refers to messages that this one has recorded.
 impl Engine {
     /// Makes the engine of one shard from what the log recovered: it takes the sessions whose home it is, and every retained message.
-    pub fn new(config: EngineConfig, access: Arc<dyn Access>, recovered: &Recovered, now: Now) -> Self { todo!() }
+    #[must_use]
+    pub fn new(config: EngineConfig, access: Arc<dyn Access>, recovered: &Recovered, now: Now) -> Self {
+        let durable = config.durable;
+        let mut engine = Self {
+            config,
+            access,
+            connections: Connections::default(),
+            sessions: Slab::new(),
+            by_key: HashMap::new(),
+            index: TopicIndex::new(),
+            retained: RetainedStore::new(),
+            timer: Timer::default(),
+            log: LogQueue::new(durable),
+            log_waiters: BinaryHeap::new(),
+            tokens: IdMap::default(),
+            last_token: 0,
+            interests_unknown: 0,
+            is_recovering: false,
+            presences: HashMap::new(),
+            taps: Vec::new(),
+            services: HashMap::new(),
+            readers: HashMap::new(),
+            reads: VecDeque::new(),
+            outbox: VecDeque::new(),
+            service_messages: VecDeque::new(),
+            services_done: VecDeque::new(),
+            notices: VecDeque::new(),
+            paused: VecDeque::new(),
+            resumed: VecDeque::new(),
+            droppers: Vec::new(),
+            drops_scheduled: false,
+            held_bytes: 0,
+            counters: Counters::default(),
+            next_id: 0,
+            ids_given: 0,
+            last_epoch: 0,
+            last_ms: now.monotonic_ms,
+            fresh_scratch: Vec::new(),
+            scratch: Vec::new(),
+        };
+        engine.recover(now, recovered);
+        engine.schedule_sweep(now);
+        engine
+    }
 
     /// A client was authenticated and its CONNECT belongs to this shard.
-    pub fn handle_connect(&mut self, now: Now, connection: ConnectionId, connect: &Connect<'_>, principal: Principal) -> Flow { todo!() }
+    pub fn handle_connect(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        connect: &Connect<'_>,
+        principal: Principal,
+    ) -> Flow {
+        self.last_ms = now.monotonic_ms;
+        self.connect(now, connection, connect, principal)
+    }
 
     /// A packet other than the first CONNECT. The parser has checked its form; whether it may come now is decided here.
-    pub fn handle_packet(&mut self, now: Now, connection: ConnectionId, packet: &Packet<'_>) -> Flow { todo!() }
+    pub fn handle_packet(&mut self, now: Now, connection: ConnectionId, packet: &Packet<'_>) -> Flow {
+        self.last_ms = now.monotonic_ms;
+        let Some(state) = self.connections.get_mut(connection) else { return Flow::Close };
+        if state.state == State::Closing {
+            return Flow::Close;
+        }
+        state.last_seen_ms = now.monotonic_ms;
+        match packet {
+            Packet::Publish(publish) => self.handle_publish(now, connection, publish),
+            Packet::PubAck(ack) => self.handle_acknowledged(now, connection, Step::Ack, ack),
+            Packet::PubRec(ack) => self.handle_acknowledged(now, connection, Step::Rec, ack),
+            Packet::PubRel(ack) => self.handle_release(now, connection, ack.packet_id),
+            Packet::PubComp(ack) => self.handle_acknowledged(now, connection, Step::Comp, ack),
+            Packet::Subscribe(subscribe) => self.handle_subscribe(now, connection, subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(now, connection, unsubscribe),
+            Packet::PingReq => self.handle_ping(connection),
+            Packet::Disconnect(disconnect) => self.handle_disconnect_packet(now, connection, disconnect),
+            // [MQTT-3.1.0-2]
+            Packet::Connect(_) => self.protocol_error(now, connection, ReasonCode::ProtocolError, "a second CONNECT"),
+            // [MQTT-4.12.0-6] CONNECT named no authentication method, or it would have been refused.
+            Packet::Auth(_) => {
+                self.protocol_error(now, connection, ReasonCode::ProtocolError, "AUTH without authentication method")
+            }
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                self.protocol_error(now, connection, ReasonCode::ProtocolError, "a packet that only a server sends");
+            }
+        }
+        self.flow(connection)
+    }
 
     /// The peer's bytes were no packet.
-    pub fn handle_decode_error(&mut self, now: Now, connection: ConnectionId, error: &DecodeError) -> Flow { todo!() }
+    pub fn handle_decode_error(&mut self, now: Now, connection: ConnectionId, error: &DecodeError) -> Flow {
+        self.last_ms = now.monotonic_ms;
+        self.decode_error(now, connection, error);
+        Flow::Close
+    }
 
     /// The socket is closed, by whichever side. The connection's number is free again.
-    pub fn handle_closed(&mut self, now: Now, connection: ConnectionId, error: Option<&str>) { todo!() }
+    pub fn handle_closed(&mut self, now: Now, connection: ConnectionId, error: Option<&str>) {
+        self.last_ms = now.monotonic_ms;
+        let cause = DisconnectCause::Lost(error.unwrap_or("closed without DISCONNECT").into());
+        self.end_connection(now, connection, cause, true);
+        self.connections.remove(connection);
+    }
 
     /// A message from another shard.
-    pub fn handle_shard_message(&mut self, now: Now, from: ShardId, message: ShardMessage) { todo!() }
+    pub fn handle_shard_message(&mut self, now: Now, from: ShardId, message: ShardMessage) {
+        self.last_ms = now.monotonic_ms;
+        match message {
+            ShardMessage::Publish { message, id, retained, token, publisher: _ } => {
+                self.handle_remote_publish(now, from, &message, id, retained, token);
+            }
+            ShardMessage::Interest { filter, add, durable, token } => {
+                let interest = if add { Interest::Wanted(durable) } else { Interest::None };
+                self.handle_interest(from, filter.as_filter(), interest, token);
+            }
+            ShardMessage::InterestKnown { token } => {
+                self.interests_unknown = self.interests_unknown.saturating_sub(1);
+                self.handle_token(now, token);
+            }
+            ShardMessage::Stored { token } => self.handle_token(now, token),
+            ShardMessage::Presence { topic, up, session, reason } => {
+                self.count_presence(now, &topic, up, &session, reason)
+            }
+        }
+    }
 
     /// Every record up to this one is on disk: releases the acknowledgements that waited.
-    pub fn handle_log_durable(&mut self, now: Now, sequence: LogSequence) { todo!() }
+    pub fn handle_log_durable(&mut self, now: Now, sequence: LogSequence) {
+        self.last_ms = now.monotonic_ms;
+        self.log.handle_durable(sequence);
+        self.wake_log_waiters(now);
+        self.resume_paused();
+    }
 
     /// A message that [`Engine::poll_read`] asked for; `None` when the log does not have it (a damaged segment): the entry is dropped and counted.
-    pub fn handle_read(&mut self, now: Now, id: MessageId, message: Option<SharedMessage>) { todo!() }
+    pub fn handle_read(&mut self, now: Now, id: MessageId, message: Option<SharedMessage>) {
+        self.last_ms = now.monotonic_ms;
+        self.finish_read(now, id, message.as_ref());
+    }
 
     /// The deadline of [`Engine::poll_deadline`] has passed.
-    pub fn handle_timeout(&mut self, now: Now) { todo!() }
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.last_ms = now.monotonic_ms;
+        self.timeout(now);
+    }
 
     /// A publish by the API or an operator; not subject to the ACL.
-    pub fn handle_service_publish(&mut self, now: Now, publish: ServicePublish) { todo!() }
+    pub fn handle_service_publish(&mut self, now: Now, publish: ServicePublish) {
+        self.last_ms = now.monotonic_ms;
+        self.service_publish(now, publish);
+    }
 
     /// From now on, messages that this shard accepts and that match a filter come out of [`Engine::poll_service`], once each.
-    pub fn handle_service_subscribe(&mut self, filters: &[TopicFilterBuf]) { todo!() }
+    pub fn handle_service_subscribe(&mut self, filters: &[TopicFilterBuf]) {
+        self.service_subscribe(filters);
+    }
 
-    /// Rights changed: connected and stored sessions of the identity (all, with `None`) lose the subscriptions that they may no longer have, with what was queued for them.
-    pub fn handle_access_changed(&mut self, now: Now, identity: Option<&Identity>) { todo!() }
+    /// Rights changed: connected and stored sessions of the identity (all, with `None`) lose the subscriptions that they may no longer have, with what
+    /// was queued for them.
+    pub fn handle_access_changed(&mut self, now: Now, identity: Option<&Identity>) {
+        self.last_ms = now.monotonic_ms;
+        self.access_changed(identity);
+    }
 
     /// Ends connections; with `purge`, their sessions, queues, wills and (stored) state too. Returns how many connections it ended.
-    pub fn handle_disconnect(&mut self, now: Now, selector: &SessionSelector, reason: ReasonCode, why: &str, purge: bool) -> usize { todo!() }
+    pub fn handle_disconnect(
+        &mut self,
+        now: Now,
+        selector: &SessionSelector,
+        reason: ReasonCode,
+        why: &str,
+        purge: bool,
+    ) -> usize {
+        self.last_ms = now.monotonic_ms;
+        self.disconnect(now, selector, reason, why, purge)
+    }
 
     /// New limits, for what comes from now on.
-    pub fn handle_limits(&mut self, limits: Limits) { todo!() }
+    pub fn handle_limits(&mut self, limits: Limits) {
+        self.config.limits = limits;
+    }
 
     /// A connection that has output and was not named since its last drain.
-    pub fn poll_dirty(&mut self) -> Option<ConnectionId> { todo!() }
+    pub fn poll_dirty(&mut self) -> Option<ConnectionId> {
+        self.connections.poll_dirty()
+    }
 
     /// Appends at most about `bytes_max` bytes (whole packets; at least one) of a connection's output to `into`.
-    pub fn drain_output(&mut self, now: Now, connection: ConnectionId, into: &mut Vec<u8>, bytes_max: usize) -> Drained { todo!() }
+    pub fn drain_output(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        into: &mut Vec<u8>,
+        bytes_max: usize,
+    ) -> Drained {
+        self.drain(now, connection, into, bytes_max)
+    }
 
     /// A paused connection that may be read again.
-    pub fn poll_resume(&mut self) -> Option<ConnectionId> { todo!() }
+    pub fn poll_resume(&mut self) -> Option<ConnectionId> {
+        self.resumed.pop_front()
+    }
 
     /// The next record for the log. Records are numbered from 1 in the order in which they come out here.
-    pub fn poll_log(&mut self) -> Option<Record> { todo!() }
+    pub fn poll_log(&mut self) -> Option<Record> {
+        self.log.poll()
+    }
 
     /// A message that a queue needs back from the log.
-    pub fn poll_read(&mut self) -> Option<MessageId> { todo!() }
+    pub fn poll_read(&mut self) -> Option<MessageId> {
+        self.reads.pop_front()
+    }
 
     /// The next message for another shard.
-    pub fn poll_shard(&mut self) -> Option<(ShardId, ShardMessage)> { todo!() }
+    pub fn poll_shard(&mut self) -> Option<(ShardId, ShardMessage)> {
+        self.outbox.pop_front()
+    }
 
     /// The next message that matches a service's filter.
-    pub fn poll_service(&mut self) -> Option<SharedMessage> { todo!() }
+    pub fn poll_service(&mut self) -> Option<SharedMessage> {
+        self.service_messages.pop_front()
+    }
 
-    /// A service publish that is done, and how many subscribers of all shards that are known to be connected or queued for took it (at least: local ones).
-    pub fn poll_service_done(&mut self) -> Option<(u64, usize)> { todo!() }
+    /// A service publish that is done, and how many subscribers of all shards that are known to be connected or queued for took it (at least: local
+    /// ones).
+    pub fn poll_service_done(&mut self) -> Option<(u64, usize)> {
+        self.services_done.pop_front()
+    }
 
     /// The next thing to say of a client.
-    pub fn poll_notice(&mut self) -> Option<Notice> { todo!() }
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
 
     /// When [`Engine::handle_timeout`] is due, in monotonic milliseconds.
-    pub fn poll_deadline(&self) -> Option<u64> { todo!() }
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<u64> {
+        self.timer.next()
+    }
 
     /// Every session of this shard.
-    pub fn sessions(&self) -> Vec<SessionInfo> { todo!() }
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.session_infos()
+    }
 
     /// The retained message of a topic.
-    pub fn retained(&self, topic: &str) -> Option<SharedMessage> { todo!() }
+    #[must_use]
+    pub fn retained(&self, topic: &str) -> Option<SharedMessage> {
+        self.retained.message(topic)
+    }
 
     /// The counters of this shard.
-    pub fn counters(&self) -> Counters { todo!() }
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters {
+            connections: self.connections.len() as u64,
+            sessions: self.sessions.len() as u64,
+            retained: self.retained.len() as u64,
+            ..self.counters
+        }
+    }
 }

@@ -73,8 +73,14 @@ impl Default for Limits {
 
 const _: () = {
     let limits = Limits::DEFAULT;
-    assert!(limits.output_bytes_max > limits.packet_size_max as usize, "one packet of the greatest size fits a connection's output");
+    assert!(
+        limits.output_bytes_max > limits.packet_size_max as usize,
+        "one packet of the greatest size fits a connection's output"
+    );
     assert!(limits.queue_bytes_max >= limits.packet_size_max as usize, "one packet of the greatest size fits a queue");
     assert!(limits.topic_length_max < u16::MAX as usize, "a topic fits its length prefix");
-    assert!(limits.inflight_max < u16::MAX, "packet ids in flight stay distinct: a packet id follows from the place in the queue");
+    assert!(
+        limits.inflight_max < u16::MAX,
+        "packet ids in flight stay distinct: a packet id follows from the place in the queue"
+    );
 };

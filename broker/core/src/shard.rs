@@ -63,9 +63,22 @@ pub enum ShardMessage {
 /// The shard that a client's session lives in. The same for the same name and count of shards, on every run and machine.
 #[must_use]
 pub fn home_shard(key: &SessionKey, shards: u16) -> ShardId {
+    home_of(&[key.identity.as_str(), key.client_id.as_str()], shards)
+}
+
+/// The shard that counts the connections of a presence topic.
+#[must_use]
+pub fn home_of_topic(topic: &str, shards: u16) -> ShardId {
+    home_of(&[topic], shards)
+}
+
+pub(crate) fn home_of(parts: &[&str], shards: u16) -> ShardId {
     let mut hash = FNV_OFFSET_BASIS;
-    for part in [key.identity.as_str().as_bytes(), &[0], key.client_id.as_str().as_bytes()] {
-        hash = part.iter().fold(hash, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(FNV_PRIME));
+    for (place, part) in parts.iter().enumerate() {
+        if place > 0 {
+            hash = hash.wrapping_mul(FNV_PRIME);
+        }
+        hash = part.bytes().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME));
     }
     // The high bits of FNV are the well-mixed ones.
     let slot = (hash >> 32) % u64::from(shards.max(1));

@@ -1,9 +1,13 @@
 //! What the engine asks the log to keep, and what it gets back after a restart.
 
+mod replay;
+
 use mooring_protocol::{PacketId, QoS, TopicFilterBuf, TopicNameBuf};
 
 use crate::message::{MessageId, SharedMessage};
 use crate::session_key::{SessionId, SessionKey};
+
+pub use replay::Replay;
 
 /// Numbers the records of one shard, from 1; the log says up to which number all are on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

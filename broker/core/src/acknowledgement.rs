@@ -1,0 +1,248 @@
+//! Acknowledgements: what they wait for, and their order.
+
+use std::cmp::Reverse;
+
+use mooring_protocol::{
+    Ack, ConnAck, ConnAckProperties, Packet, PacketId, ReasonCode, ReasonCodes, ReasonProperties, SubAck, UnsubAck,
+};
+
+use crate::connection::{State, Written};
+use crate::engine::{ConnectionId, Engine, Now};
+use crate::replay::ReplayRequest;
+use crate::session_key::SessionId;
+
+/// An acknowledgement that waits.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// The record that must be on disk.
+    pub(crate) sequence: u64,
+    /// The token that other shards must have answered; 0 for none.
+    pub(crate) token: u64,
+    pub(crate) answer: Answer,
+}
+
+/// What to send.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    ConnAck(Box<ConnAckAnswer>),
+    PubAck(PacketId, ReasonCode, &'static str),
+    PubRec(PacketId, ReasonCode, &'static str),
+    PubRel(PacketId, ReasonCode),
+    /// With whether the message counts against the receive maximum of this connection.
+    PubComp(PacketId, ReasonCode, bool),
+    SubAck(Box<SubAckAnswer>),
+    UnsubAck(PacketId, Vec<ReasonCode>),
+}
+
+/// What CONNACK says.
+#[derive(Debug)]
+pub(crate) struct ConnAckAnswer {
+    pub(crate) session_present: bool,
+    pub(crate) session_expiry_s: Option<u32>,
+    pub(crate) server_keep_alive_s: Option<u16>,
+    pub(crate) assigned_client_id: Option<crate::session_key::ClientId>,
+}
+
+/// What SUBACK says, and the retained messages that follow it.
+#[derive(Debug)]
+pub(crate) struct SubAckAnswer {
+    pub(crate) packet_id: PacketId,
+    pub(crate) reasons: Vec<ReasonCode>,
+    pub(crate) replays: Vec<ReplayRequest>,
+}
+
+/// Who waits for the other shards.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TokenOwner {
+    /// The acknowledgements of a session's connection.
+    Session(u32, SessionId),
+    /// A service publish.
+    Service(u64),
+    /// The broker itself, which does not wait.
+    Nobody,
+}
+
+/// Answers that a token waits for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Token {
+    pub(crate) left: u32,
+    pub(crate) owner: TokenOwner,
+}
+
+/// What waits for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum LogWaiter {
+    /// Acknowledgements of a connection.
+    Connection(ConnectionId, u64),
+    /// The QoS 2 message at the front of a queue.
+    Queue(u32, SessionId),
+    /// Another shard.
+    Shard(crate::shard::ShardId, u64),
+    /// A service.
+    Service(u64),
+}
+
+impl Engine {
+    /// Sends an acknowledgement, now or when all that it waits for has happened and all before it are sent.
+    pub(crate) fn acknowledge(&mut self, now: Now, id: ConnectionId, answer: Answer, sequence: u64, token: u64) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let durable = self.log.is_durable(sequence);
+        if connection.pending.is_empty() && durable && !self.tokens.contains_key(&token) {
+            self.answer(now, id, answer);
+            return;
+        }
+        connection.pending.push_back(Pending { sequence, token, answer });
+        if !durable {
+            self.log_waiters.push(Reverse((sequence, LogWaiter::Connection(id, connection.epoch))));
+        }
+    }
+
+    /// Sends what waits no longer.
+    pub(crate) fn release(&mut self, now: Now, id: ConnectionId) {
+        while let Some(connection) = self.connections.get_mut(id)
+            && let Some(first) = connection.pending.front()
+            && self.log.is_durable(first.sequence)
+            && !self.tokens.contains_key(&first.token)
+        {
+            if let Some(pending) = connection.pending.pop_front() {
+                self.answer(now, id, pending.answer);
+            }
+        }
+    }
+
+    fn answer(&mut self, now: Now, id: ConnectionId, answer: Answer) {
+        match answer {
+            Answer::ConnAck(answer) => self.answer_connect(now, id, &answer),
+            Answer::PubAck(packet_id, reason, why) => {
+                self.count_acknowledged(id);
+                self.answer_with(id, packet_id, reason, why, |ack| Packet::PubAck(ack));
+            }
+            Answer::PubRec(packet_id, reason, why) => {
+                if reason.is_error() {
+                    self.count_acknowledged(id);
+                }
+                self.answer_with(id, packet_id, reason, why, |ack| Packet::PubRec(ack));
+            }
+            Answer::PubRel(packet_id, reason) => self.answer_with(id, packet_id, reason, "", |ack| Packet::PubRel(ack)),
+            Answer::PubComp(packet_id, reason, counted) => {
+                if counted {
+                    self.count_acknowledged(id);
+                }
+                self.answer_with(id, packet_id, reason, "", |ack| Packet::PubComp(ack));
+            }
+            Answer::SubAck(answer) => {
+                let SubAckAnswer { packet_id, reasons, replays } = *answer;
+                self.connections.send(id, &SubAck::new(packet_id, &reasons).into());
+                self.start_replays(now, id, replays);
+            }
+            Answer::UnsubAck(packet_id, reasons) => {
+                let (properties, reasons) = (ReasonProperties::default(), ReasonCodes::Slice(&reasons));
+                self.connections.send(id, &Packet::UnsubAck(UnsubAck { packet_id, properties, reasons }));
+            }
+        }
+    }
+
+    fn count_acknowledged(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.unacknowledged = connection.unacknowledged.saturating_sub(1);
+        }
+    }
+
+    fn answer_with(
+        &mut self,
+        id: ConnectionId,
+        packet_id: PacketId,
+        reason: ReasonCode,
+        why: &str,
+        wrap: fn(Ack<'_>) -> Packet<'_>,
+    ) {
+        let Some((connection, pool)) = self.connections.with_pool(id) else { return };
+        let mut ack = Ack::with_reason(packet_id, reason);
+        if !why.is_empty() && connection.wants_reasons {
+            ack.properties.reason_string = Some(why);
+        }
+        if connection.write(pool, &wrap(ack)) == Written::TooLarge {
+            // [MQTT-3.4.2-2] no reason string that would make the packet too large.
+            connection.write(pool, &wrap(Ack::with_reason(packet_id, reason)));
+        }
+        self.connections.name(id);
+    }
+
+    fn answer_connect(&mut self, now: Now, id: ConnectionId, answer: &ConnAckAnswer) {
+        let limits = &self.config.limits;
+        let Some((connection, pool)) = self.connections.with_pool(id) else { return };
+        let properties = ConnAckProperties {
+            session_expiry_s: answer.session_expiry_s,
+            receive_maximum: std::num::NonZeroU16::new(limits.receive_max).filter(|max| max.get() < u16::MAX),
+            maximum_packet_size: std::num::NonZeroU32::new(limits.packet_size_max),
+            assigned_client_id: answer.assigned_client_id.as_ref().map(crate::session_key::ClientId::as_str),
+            topic_alias_maximum: (limits.topic_alias_max > 0).then_some(limits.topic_alias_max),
+            server_keep_alive_s: answer.server_keep_alive_s,
+            shared_subscription_available: Some(false),
+            ..ConnAckProperties::default()
+        };
+        let session_present = answer.session_present;
+        connection.write(pool, &Packet::ConnAck(ConnAck { session_present, reason: ReasonCode::Success, properties }));
+        connection.state = State::Open;
+        let place = connection.session;
+        self.connections.name(id);
+        self.pump(now, place, None);
+    }
+
+    /// Makes a token that waits for so many answers; 0 for none.
+    pub(crate) fn new_token(&mut self, left: u32, owner: TokenOwner) -> u64 {
+        if left == 0 {
+            return 0;
+        }
+        self.last_token += 1;
+        self.tokens.insert(self.last_token, Token { left, owner });
+        self.last_token
+    }
+
+    /// Another shard answered a token.
+    pub(crate) fn handle_token(&mut self, now: Now, number: u64) {
+        let Some(token) = self.tokens.get_mut(&number) else { return };
+        token.left -= 1;
+        if token.left > 0 {
+            return;
+        }
+        let owner = token.owner;
+        self.tokens.remove(&number);
+        match owner {
+            TokenOwner::Session(place, session) => {
+                if let Some(id) =
+                    self.sessions.get(place).filter(|other| other.id == session).and_then(|s| s.connection)
+                {
+                    self.release(now, id);
+                }
+            }
+            TokenOwner::Service(service) => self.service_step(service),
+            TokenOwner::Nobody => {}
+        }
+    }
+
+    /// Wakes everything that waited for the records up to the one that is now on disk.
+    pub(crate) fn wake_log_waiters(&mut self, now: Now) {
+        while let Some(Reverse((sequence, waiter))) = self.log_waiters.peek().copied() {
+            if !self.log.is_durable(sequence) {
+                break;
+            }
+            self.log_waiters.pop();
+            match waiter {
+                LogWaiter::Connection(id, epoch) => {
+                    if self.connections.get(id).is_some_and(|connection| connection.epoch == epoch) {
+                        self.release(now, id);
+                    }
+                }
+                LogWaiter::Queue(place, session) => {
+                    if let Some(session) = self.sessions.get_mut(place).filter(|other| other.id == session) {
+                        session.waits_for_log = false;
+                        self.pump(now, place, None);
+                    }
+                }
+                LogWaiter::Shard(shard, token) => self.shard_step(shard, token),
+                LogWaiter::Service(service) => self.service_step(service),
+            }
+        }
+    }
+}

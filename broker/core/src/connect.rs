@@ -1,0 +1,277 @@
+//! CONNECT (section 3.1): who it is, which session, and what both sides may expect of each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mooring_protocol::{ConnAck, Connect, PayloadFormat, ReasonCode, TopicName, Version, Will as WireWill};
+
+use crate::access::Principal;
+use crate::acknowledgement::{Answer, ConnAckAnswer};
+use crate::aliases::Aliases;
+use crate::connection::{Connection, State};
+use crate::engine::{ConnectionId, DisconnectCause, Engine, Flow, Now};
+use crate::message::{Message, MessageProperties};
+use crate::notice::{Notice, NoticeKind};
+use crate::output::Output;
+use crate::queue::Queue;
+use crate::record::Record;
+use crate::session::{Session, Will};
+use crate::session_key::{ClientId, SessionId, SessionKey};
+use crate::shard::home_shard;
+use crate::slab::NONE;
+use crate::timer::Wake;
+
+/// Why a CONNECT is refused.
+struct Refused {
+    reason: ReasonCode,
+    why: Arc<str>,
+}
+
+impl Engine {
+    /// CONNECT of a client that was authenticated.
+    pub(crate) fn connect(&mut self, now: Now, id: ConnectionId, connect: &Connect<'_>, principal: Principal) -> Flow {
+        if self.connections.get(id).is_some() {
+            // [MQTT-3.1.0-2] a second CONNECT is a protocol error.
+            self.protocol_error(now, id, ReasonCode::ProtocolError, "a second CONNECT");
+            return Flow::Close;
+        }
+        let connection = self.new_connection(now, connect);
+        self.connections.insert(id, connection);
+        let key = match self.check_connect(connect, &principal) {
+            Ok(key) => key,
+            Err(refused) => {
+                let client_id = ClientId::new(connect.client_id);
+                let session = SessionKey { identity: principal.identity, client_id };
+                return self.refuse_connect(id, session, refused);
+            }
+        };
+        if let Some(topic) = &principal.presence_topic {
+            // Before a takeover ends the old connection, so that nobody sees the client go.
+            self.presence(now, &topic.clone(), true, &key, None);
+        }
+        let session_present = self.take_over(now, &key, connect.clean_start);
+        self.enter(now, id, connect, principal, key, session_present);
+        self.flow(id)
+    }
+
+    fn new_connection(&mut self, now: Now, connect: &Connect<'_>) -> Connection {
+        let limits = &self.config.limits;
+        let properties = &connect.properties;
+        let keep_alive_s = self.server_keep_alive_s(connect).unwrap_or(connect.keep_alive_s);
+        let outgoing_aliases = properties.topic_alias_maximum.unwrap_or(0).min(limits.outgoing_topic_alias_max);
+        self.last_epoch += 1;
+        Connection {
+            session: NONE,
+            epoch: self.last_epoch,
+            version: connect.version,
+            state: State::Opening,
+            // [MQTT-3.1.2-22] one and a half times the keep alive.
+            silence_ms_max: u32::from(keep_alive_s) * 1500,
+            last_seen_ms: now.monotonic_ms,
+            output: Output::default(),
+            pending: std::collections::VecDeque::new(),
+            send_max: properties.receive_maximum.map_or(u16::MAX, std::num::NonZeroU16::get).min(limits.inflight_max),
+            packet_size_max: properties.maximum_packet_size.map_or(u32::MAX, std::num::NonZeroU32::get),
+            unacknowledged: 0,
+            wants_reasons: connect.version.is_v5() && properties.request_problem_information != Some(false),
+            paused: false,
+            waits_for_room: false,
+            aliases: (outgoing_aliases > 0).then(|| Box::new(Aliases::new(outgoing_aliases))),
+            cache: None,
+            replay: None,
+        }
+    }
+
+    /// What a 5.0 client that asked for more, or for none, is told. Earlier versions can't be told.
+    fn server_keep_alive_s(&self, connect: &Connect<'_>) -> Option<u16> {
+        let max = self.config.limits.keepalive_s_max;
+        let more = connect.keep_alive_s == 0 || connect.keep_alive_s > max;
+        (max > 0 && more && connect.version.is_v5()).then_some(max)
+    }
+
+    fn check_connect(&mut self, connect: &Connect<'_>, principal: &Principal) -> Result<SessionKey, Refused> {
+        let refused = |reason, why: &str| Err(Refused { reason, why: why.into() });
+        if connect.properties.authentication_method.is_some() {
+            return refused(ReasonCode::BadAuthenticationMethod, "enhanced authentication is not supported");
+        }
+        // [MQTT-3.1.3-8] 3.1.1 without an id must be clean; 3.1 must have one.
+        let needs_id = match connect.version {
+            Version::V3_1 => true,
+            Version::V3_1_1 => !connect.clean_start,
+            Version::V5 => false,
+        };
+        if connect.client_id.is_empty() && needs_id {
+            return refused(
+                ReasonCode::ClientIdentifierNotValid,
+                "an empty client id with a session that is to be kept",
+            );
+        }
+        if let Some(will) = &connect.will {
+            let verdict = self.access.publish(principal, will.topic);
+            if !verdict.allow {
+                self.counters.refused += 1;
+                let why = format!("the will's topic {} is not allowed: {}", will.topic, verdict.rule);
+                return Err(Refused { reason: verdict.reason, why: why.into() });
+            }
+            let is_utf8 = will.properties.payload_format_indicator == Some(PayloadFormat::Utf8);
+            if is_utf8 && std::str::from_utf8(will.payload).is_err() {
+                return refused(ReasonCode::PayloadFormatInvalid, "the will's payload is not UTF-8");
+            }
+        }
+        let identity = principal.identity.clone();
+        if connect.client_id.is_empty() {
+            return Ok(self.assign_client_id(identity));
+        }
+        Ok(SessionKey { identity, client_id: ClientId::new(connect.client_id) })
+    }
+
+    /// An id that nobody has had, and that leads to this shard again.
+    fn assign_client_id(&mut self, identity: crate::access::Identity) -> SessionKey {
+        loop {
+            let SessionId(number) = self.next_session_id();
+            let client_id = ClientId::new(&format!("mooring-{number:x}"));
+            let key = SessionKey { identity: identity.clone(), client_id };
+            if home_shard(&key, self.config.shards) == self.config.shard && !self.by_key.contains_key(&key) {
+                return key;
+            }
+        }
+    }
+
+    fn refuse_connect(&mut self, id: ConnectionId, session: SessionKey, refused: Refused) -> Flow {
+        let Refused { reason, why } = refused;
+        // [MQTT-3.2.2-6] a refusal never says that there is a session.
+        self.connections.send(id, &ConnAck::new(false, reason).into());
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.state = State::Closing;
+        }
+        self.notices.push_back(Notice { session, kind: NoticeKind::ConnectRefused { reason, why } });
+        Flow::Close
+    }
+
+    /// Ends the connection that the session has, and the session itself for a clean start. Returns whether there is a session to resume.
+    fn take_over(&mut self, now: Now, key: &SessionKey, clean_start: bool) -> bool {
+        let Some(place) = self.by_key.get(key).copied() else { return false };
+        if let Some(old) = self.sessions.get(place).and_then(|session| session.connection) {
+            // [MQTT-3.1.4-3] the old connection is told and closed; it counts as lost, so that a will without delay fires.
+            self.send_disconnect(old, ReasonCode::SessionTakenOver, "another connection with this client id");
+            self.end_connection(now, old, DisconnectCause::TakenOver, true);
+        }
+        // A session without expiry interval has just ended with its connection.
+        let Some(place) = self.by_key.get(key).copied() else { return false };
+        if clean_start {
+            // [MQTT-3.1.2-4]
+            self.end_session(now, place, "clean start", true);
+        }
+        !clean_start
+    }
+
+    fn enter(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        connect: &Connect<'_>,
+        principal: Principal,
+        key: SessionKey,
+        present: bool,
+    ) {
+        let wish_s = match connect.version {
+            Version::V5 => connect.properties.session_expiry_s.unwrap_or(0),
+            Version::V3_1 | Version::V3_1_1 if connect.clean_start => 0,
+            Version::V3_1 | Version::V3_1_1 => u32::MAX,
+        };
+        let expiry_interval_s = wish_s.min(self.config.limits.session_expiry_s_max);
+        let assigned_client_id = connect.client_id.is_empty().then(|| key.client_id.clone());
+        let will = connect.will.as_ref().map(|will| Box::new(will_of(will, &key)));
+        let (address, listener) = (principal.address.clone(), principal.listener.clone());
+        let place = match self.by_key.get(&key).copied() {
+            Some(place) => place,
+            None => self.new_session(key, principal.clone(), expiry_interval_s > 0),
+        };
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        let waits = !present || will.is_some() || session.expiry_interval_s != expiry_interval_s;
+        session.principal = principal;
+        session.connection = Some(id);
+        session.version = connect.version;
+        session.expiry_interval_s = expiry_interval_s;
+        session.disconnected_at_unix_ms = None;
+        // [MQTT-3.1.3-9] a will that was delayed is not sent: the client is back.
+        session.will = will;
+        session.queue.rewind();
+        if session.durable {
+            self.log.append(Record::Session(session.record()));
+        }
+        // What a clean start ended must not come back after a crash: CONNACK waits for that too.
+        let sequence = if waits { self.log.appended() } else { 0 };
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.session = place;
+        if connection.silence_ms_max > 0 {
+            let due = now.monotonic_ms + u64::from(connection.silence_ms_max);
+            self.timer.at(due, Wake::KeepAlive(id, connection.epoch));
+        }
+        let version = match connect.version {
+            Version::V3_1 => "3.1",
+            Version::V3_1_1 => "3.1.1",
+            Version::V5 => "5.0",
+        };
+        self.notice(place, NoticeKind::Connected { address, listener, session_present: present, version });
+        let answer = ConnAckAnswer {
+            session_present: present,
+            session_expiry_s: (expiry_interval_s != wish_s).then_some(expiry_interval_s),
+            server_keep_alive_s: self.server_keep_alive_s(connect),
+            assigned_client_id,
+        };
+        self.acknowledge(now, id, Answer::ConnAck(Box::new(answer)), sequence, 0);
+    }
+
+    pub(crate) fn new_session(&mut self, key: SessionKey, principal: Principal, durable: bool) -> u32 {
+        let session = Session {
+            id: self.next_session_id(),
+            key: key.clone(),
+            principal,
+            connection: None,
+            version: Version::V5,
+            durable,
+            expiry_interval_s: 0,
+            disconnected_at_unix_ms: None,
+            will: None,
+            subscriptions: Vec::new(),
+            shared: Vec::new(),
+            queue: Queue::default(),
+            waits_for_log: false,
+            received: BTreeMap::new(),
+            drops: None,
+            recheck_before: 0,
+        };
+        let place = self.sessions.insert(session);
+        self.by_key.insert(key, place);
+        place
+    }
+}
+
+/// The will as it will be published; the times are set when it fires.
+fn will_of(will: &WireWill<'_>, key: &SessionKey) -> Will {
+    let from = &will.properties;
+    let properties = MessageProperties {
+        payload_is_utf8: from.payload_format_indicator.map(|format| format == PayloadFormat::Utf8),
+        content_type: from.content_type.map(Into::into),
+        response_topic: from.response_topic.map(TopicName::to_buf),
+        correlation_data: from.correlation_data.map(Into::into),
+        user_properties: from.user_properties.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+    };
+    let message = Message {
+        topic: will.topic.to_buf(),
+        payload: will.payload.into(),
+        qos: will.qos,
+        retain: will.retain,
+        accepted_at_unix_ms: 0,
+        expires_at_unix_ms: None,
+        publisher: key.identity.clone(),
+        publisher_client_id: key.client_id.clone(),
+        properties: (properties != MessageProperties::default()).then(|| Box::new(properties)),
+    };
+    Will {
+        message: Arc::new(message),
+        delay_s: from.will_delay_s.unwrap_or(0),
+        message_expiry_s: from.message_expiry_s,
+    }
+}

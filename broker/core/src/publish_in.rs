@@ -1,0 +1,313 @@
+//! PUBLISH and PUBREL from a client (sections 3.3 and 3.6).
+
+use std::sync::Arc;
+
+use mooring_protocol::{PacketId, PayloadFormat, Publish, QoS, ReasonCode, TopicName};
+
+use crate::access::{Identity, Verdict};
+use crate::acknowledgement::{Answer, TokenOwner};
+use crate::deliver::Fresh;
+use crate::engine::{ConnectionId, Engine, Now};
+use crate::message::{Message, MessageProperties};
+use crate::notice::NoticeKind;
+use crate::outgoing::Outgoing;
+use crate::publish_cache::{CachedTopic, PublishCache};
+use crate::record::Record;
+use crate::route::{Accepted, Route};
+use crate::session::Received;
+use crate::session_key::{ClientId, SessionId};
+
+/// Who publishes, while one PUBLISH is handled.
+#[derive(Clone, Copy)]
+struct Publisher {
+    id: ConnectionId,
+    place: u32,
+    session: SessionId,
+    epoch: u64,
+    durable: bool,
+    is_v5: bool,
+}
+
+/// Why a PUBLISH goes nowhere, and what the client is told.
+struct Refused {
+    reason: ReasonCode,
+    why: &'static str,
+    rule: Arc<str>,
+}
+
+impl Engine {
+    /// PUBLISH.
+    pub(crate) fn handle_publish(&mut self, now: Now, id: ConnectionId, publish: &Publish<'_>) {
+        self.counters.publish_received += 1;
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let (place, epoch, is_v5) = (connection.session, connection.epoch, connection.version.is_v5());
+        let Some(session) = self.sessions.get(place) else { return };
+        let publisher = Publisher { id, place, session: session.id, epoch, durable: session.durable, is_v5 };
+        if publish.properties.topic_alias.is_none() {
+            match publish.topic_name() {
+                Some(topic) => self.publish(now, publisher, publish, topic),
+                None => self.protocol_error(now, id, ReasonCode::ProtocolError, "neither topic nor alias"),
+            }
+            return;
+        }
+        // The topic is borrowed from the table of aliases while the message is routed.
+        let mut aliases = connection.aliases.take().unwrap_or_default();
+        match self.resolve_alias(publish, &mut aliases) {
+            Some(topic) => self.publish(now, publisher, publish, topic),
+            None => {
+                self.protocol_error(now, id, ReasonCode::TopicAliasInvalid, "a topic alias that is not set or too high")
+            }
+        }
+        if let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.epoch == epoch) {
+            connection.aliases = Some(aliases);
+        }
+    }
+
+    /// The topic that a PUBLISH with an alias is for. [MQTT-3.3.2-8] to [MQTT-3.3.2-10]
+    fn resolve_alias<'a>(
+        &self,
+        publish: &'a Publish<'_>,
+        aliases: &'a mut crate::aliases::Aliases,
+    ) -> Option<TopicName<'a>> {
+        let alias = publish.properties.topic_alias.filter(|alias| alias.get() <= self.config.limits.topic_alias_max)?;
+        match publish.topic_name() {
+            Some(topic) => {
+                aliases.set_incoming(alias, topic);
+                Some(topic)
+            }
+            None => aliases.incoming(alias),
+        }
+    }
+
+    fn publish(&mut self, now: Now, publisher: Publisher, publish: &Publish<'_>, topic: TopicName<'_>) {
+        if let Some(packet_id) = publish.packet_id
+            && !self.begin_acknowledged(now, publisher, publish.qos, packet_id)
+        {
+            return;
+        }
+        let Publisher { id, place, epoch, .. } = publisher;
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let mut cache = connection.cache.take().unwrap_or_default();
+        let generation = self.access.generation();
+        if cache.find(topic.as_str(), generation, &self.index).is_none() {
+            let known = self.look_up(place, topic, generation);
+            cache.insert(known);
+        }
+        if let Some(known) = cache.find(topic.as_str(), generation, &self.index) {
+            match self.check(publisher, publish, topic, &known.verdict) {
+                Ok(()) => self.publish_to(now, publisher, publish, topic, &known.route),
+                Err(refused) => self.refuse(now, publisher, publish, topic, refused),
+            }
+        }
+        self.give_back(id, epoch, cache);
+    }
+
+    fn give_back(&mut self, id: ConnectionId, epoch: u64, cache: Box<PublishCache>) {
+        if let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.epoch == epoch) {
+            connection.cache = Some(cache);
+        }
+    }
+
+    fn look_up(&mut self, place: u32, topic: TopicName<'_>, access_generation: u64) -> CachedTopic {
+        let verdict = match self.sessions.get(place) {
+            Some(session) => session.may_publish(&*self.access, topic),
+            None => Verdict { allow: false, reason: ReasonCode::NotAuthorized, rule: "no session".into() },
+        };
+        let stamp = self.index.stamp(topic.as_str());
+        let route = self.route(topic, Some(place));
+        CachedTopic { topic: topic.as_str().into(), access_generation, stamp, verdict, route }
+    }
+
+    /// Counts a QoS 1 or 2 message, and answers one of QoS 2 that was received before. Returns whether to go on.
+    fn begin_acknowledged(&mut self, now: Now, publisher: Publisher, qos: QoS, packet_id: PacketId) -> bool {
+        let Publisher { id, place, epoch, is_v5, .. } = publisher;
+        let receive_max = u32::from(self.config.limits.receive_max);
+        let (Some(connection), Some(session)) = (self.connections.get_mut(id), self.sessions.get_mut(place)) else {
+            return false;
+        };
+        let known = if qos == QoS::ExactlyOnce { session.received.get_mut(&packet_id) } else { None };
+        let counts = known.as_ref().is_none_or(|received| received.epoch != epoch);
+        // [MQTT-3.3.4-9] 3.1 and 3.1.1 know no receive maximum: their clients are only read more slowly.
+        if counts && is_v5 && connection.unacknowledged >= receive_max {
+            self.protocol_error(
+                now,
+                id,
+                ReasonCode::ReceiveMaximumExceeded,
+                "more unacknowledged messages than the receive maximum",
+            );
+            return false;
+        }
+        connection.unacknowledged += u32::from(counts);
+        let Some(received) = known else { return true };
+        // [MQTT-4.3.3-10] the packet id alone decides: it is not delivered again, and acknowledged when the first one may be.
+        received.epoch = epoch;
+        let Received { recorded, token, .. } = *received;
+        self.acknowledge(now, id, Answer::PubRec(packet_id, ReasonCode::Success, ""), recorded, token);
+        false
+    }
+
+    fn check(
+        &self,
+        publisher: Publisher,
+        publish: &Publish<'_>,
+        topic: TopicName<'_>,
+        verdict: &Verdict,
+    ) -> Result<(), Refused> {
+        if !verdict.allow {
+            let (reason, rule) = (verdict.reason, Arc::clone(&verdict.rule));
+            return Err(Refused { reason, why: "not allowed to publish to this topic", rule });
+        }
+        if publisher.is_v5 && !publish.is_payload_format_valid() {
+            let why = "the payload is not UTF-8";
+            return Err(Refused { reason: ReasonCode::PayloadFormatInvalid, why, rule: why.into() });
+        }
+        if publish.retain && !publish.payload.is_empty() {
+            let limits = &self.config.limits;
+            let full = self.retained.len() >= limits.retained_messages_max && self.retained.is_new(topic.as_str());
+            if full || self.retained.bytes() + publish.payload.len() > limits.retained_bytes_max {
+                let why = "no room for another retained message";
+                return Err(Refused { reason: ReasonCode::QuotaExceeded, why, rule: why.into() });
+            }
+        }
+        Ok(())
+    }
+
+    /// QoS 0 is dropped. 5.0 is told; 3.1 and 3.1.1 have no word for it: the message is acknowledged and goes nowhere.
+    fn refuse(
+        &mut self,
+        now: Now,
+        publisher: Publisher,
+        publish: &Publish<'_>,
+        topic: TopicName<'_>,
+        refused: Refused,
+    ) {
+        let Refused { reason, why, rule } = refused;
+        self.counters.refused += 1;
+        self.notice(publisher.place, NoticeKind::PublishRefused { topic: topic.as_str().into(), rule });
+        let Some(packet_id) = publish.packet_id else { return };
+        if publisher.is_v5 {
+            let answer = match publish.qos {
+                QoS::ExactlyOnce => Answer::PubRec(packet_id, reason, why),
+                QoS::AtLeastOnce | QoS::AtMostOnce => Answer::PubAck(packet_id, reason, why),
+            };
+            self.acknowledge(now, publisher.id, answer, 0, 0);
+        } else {
+            let sequence = match publish.qos {
+                QoS::ExactlyOnce if publisher.durable => {
+                    self.log.append(Record::Received { session: publisher.session, packet_id })
+                }
+                QoS::ExactlyOnce | QoS::AtLeastOnce | QoS::AtMostOnce => 0,
+            };
+            self.finish_acknowledged(now, publisher, publish, Accepted { sequence, token: 0, receivers: 1 });
+        }
+    }
+
+    fn publish_to(
+        &mut self,
+        now: Now,
+        publisher: Publisher,
+        publish: &Publish<'_>,
+        topic: TopicName<'_>,
+        route: &Route,
+    ) {
+        let received_from = match publish.packet_id {
+            Some(packet_id) if publish.qos == QoS::ExactlyOnce && publisher.durable => {
+                Some((publisher.session, packet_id))
+            }
+            _ => None,
+        };
+        let accepted = if route.needs_message(publish.qos, publish.retain) {
+            let message = Arc::new(self.message_of(now, publisher, publish, topic));
+            let owner = TokenOwner::Session(publisher.place, publisher.session);
+            self.accept(now, &message, route, received_from, owner)
+        } else {
+            let receivers = self.send_through(publish, topic, route);
+            let sequence = received_from
+                .map_or(0, |(session, packet_id)| self.log.append(Record::Received { session, packet_id }));
+            Accepted { sequence, token: 0, receivers }
+        };
+        self.finish_acknowledged(now, publisher, publish, accepted);
+    }
+
+    /// The fast path: every copy has QoS 0 and is written from the publisher's own bytes.
+    fn send_through(&mut self, publish: &Publish<'_>, topic: TopicName<'_>, route: &Route) -> usize {
+        let mut scratch = std::mem::take(&mut self.fresh_scratch);
+        let outgoing = Outgoing::from_publish(topic.as_str(), publish, &mut scratch);
+        let locals = &route.targets.locals;
+        let mut fresh = Fresh::new(outgoing, None, locals.len());
+        let mut receivers = 0;
+        for target in locals {
+            receivers += usize::from(self.send_now(target.session, target, false, &mut fresh));
+        }
+        drop(fresh);
+        self.fresh_scratch = scratch;
+        receivers
+    }
+
+    fn finish_acknowledged(&mut self, now: Now, publisher: Publisher, publish: &Publish<'_>, accepted: Accepted) {
+        let Some(packet_id) = publish.packet_id else { return };
+        let Accepted { sequence, token, receivers } = accepted;
+        let reason = if receivers == 0 { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success };
+        if publish.qos == QoS::ExactlyOnce {
+            if let Some(session) = self.sessions.get_mut(publisher.place) {
+                session.received.insert(packet_id, Received { epoch: publisher.epoch, recorded: sequence, token });
+            }
+            self.acknowledge(now, publisher.id, Answer::PubRec(packet_id, reason, ""), sequence, token);
+        } else {
+            self.acknowledge(now, publisher.id, Answer::PubAck(packet_id, reason, ""), sequence, token);
+        }
+    }
+
+    fn message_of(&self, now: Now, publisher: Publisher, publish: &Publish<'_>, topic: TopicName<'_>) -> Message {
+        let (identity, client_id) = match self.sessions.get(publisher.place) {
+            Some(session) => (session.key.identity.clone(), session.key.client_id.clone()),
+            None => (Identity::new(""), ClientId::new("")),
+        };
+        Message {
+            topic: topic.to_buf(),
+            payload: publish.payload.into(),
+            qos: publish.qos,
+            retain: publish.retain,
+            accepted_at_unix_ms: now.unix_ms,
+            expires_at_unix_ms: expiry_of(now, publish.properties.message_expiry_s),
+            publisher: identity,
+            publisher_client_id: client_id,
+            properties: properties_of(publish),
+        }
+    }
+
+    /// PUBREL: the packet id is free again. [MQTT-4.3.3-11]
+    pub(crate) fn handle_release(&mut self, now: Now, id: ConnectionId, packet_id: PacketId) {
+        let Some((place, epoch)) = self.connections.get(id).map(|connection| (connection.session, connection.epoch))
+        else {
+            return;
+        };
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        let Some(received) = session.received.remove(&packet_id) else {
+            // [MQTT-4.3.3-12] also for one that is not known, so that the sender can finish.
+            self.acknowledge(now, id, Answer::PubComp(packet_id, ReasonCode::PacketIdentifierNotFound, false), 0, 0);
+            return;
+        };
+        let (durable, session) = (session.durable, session.id);
+        let sequence = if durable { self.log.append(Record::ReceivedReleased { session, packet_id }) } else { 0 };
+        let counted = received.epoch == epoch;
+        self.acknowledge(now, id, Answer::PubComp(packet_id, ReasonCode::Success, counted), sequence, 0);
+    }
+}
+
+/// When a message that is accepted now expires.
+pub(crate) fn expiry_of(now: Now, message_expiry_s: Option<u32>) -> Option<u64> {
+    message_expiry_s.map(|seconds| now.unix_ms.saturating_add(u64::from(seconds) * 1000))
+}
+
+fn properties_of(publish: &Publish<'_>) -> Option<Box<MessageProperties>> {
+    let from = &publish.properties;
+    let properties = MessageProperties {
+        payload_is_utf8: from.payload_format_indicator.map(|format| format == PayloadFormat::Utf8),
+        content_type: from.content_type.map(Into::into),
+        response_topic: from.response_topic.map(TopicName::to_buf),
+        correlation_data: from.correlation_data.map(Into::into),
+        user_properties: from.user_properties.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+    };
+    (properties != MessageProperties::default()).then(|| Box::new(properties))
+}

@@ -1,0 +1,134 @@
+//! The start: sessions, subscriptions, queues and retained messages as the log has them.
+
+use mooring_protocol::{PacketId, Version};
+
+use crate::engine::{Engine, Now};
+use crate::queue::{Body, Entry, EntryState, Queue, SubscriptionIdSet};
+use crate::record::{Recovered, RecoveredSession};
+use crate::session::{Received, Session, SharedSubscription, Will, principal_of};
+use crate::shard::{ShardId, home_of_topic, home_shard};
+use crate::subscribe::Waits;
+use crate::topic_index::Interest;
+
+impl Engine {
+    /// Takes up what the log recovered.
+    pub(crate) fn recover(&mut self, now: Now, recovered: &Recovered) {
+        self.next_id = recovered.next_id;
+        for (stamp, id, message) in &recovered.retained {
+            self.retained.apply(message, Some(*id), *stamp);
+        }
+        let mut own = Vec::new();
+        for session in &recovered.sessions {
+            let home = home_shard(&session.record.key, self.config.shards);
+            if home == self.config.shard {
+                own.push(self.recover_session(session));
+            } else {
+                self.recover_interest(home, session);
+            }
+        }
+        // Only now: a will or an announcement reaches every session.
+        for place in own {
+            self.settle_session(now, place);
+        }
+        for topic in &recovered.online {
+            if home_of_topic(topic.as_str(), self.config.shards) == self.config.shard {
+                self.announce_offline(now, topic, "server restarted");
+            }
+        }
+    }
+
+    /// What sessions of other shards want is known from the start: no message can slip by before the shards have spoken.
+    fn recover_interest(&mut self, home: ShardId, session: &RecoveredSession) {
+        for (filter, _) in &session.subscriptions {
+            if filter.as_filter().shared().is_none() {
+                self.index.set_shard(filter.as_filter(), home, Interest::Wanted(true));
+            }
+        }
+    }
+
+    fn recover_session(&mut self, recovered: &RecoveredSession) -> u32 {
+        let record = &recovered.record;
+        let will = record.will.as_ref().map(|will| {
+            let (message, delay_s, message_expiry_s) = (will.message.clone(), will.delay_s, will.message_expiry_s);
+            Box::new(Will { message, delay_s, message_expiry_s })
+        });
+        let queue = self.recover_queue(recovered);
+        let place = self.sessions.insert(Session {
+            id: record.session,
+            key: record.key.clone(),
+            principal: principal_of(&record.key.identity),
+            connection: None,
+            version: Version::V5,
+            durable: true,
+            expiry_interval_s: record.expiry_interval_s,
+            disconnected_at_unix_ms: record.disconnected_at_unix_ms,
+            will,
+            subscriptions: Vec::new(),
+            shared: Vec::new(),
+            queue,
+            waits_for_log: false,
+            received: recovered
+                .received
+                .iter()
+                .map(|id: &PacketId| (*id, Received { epoch: 0, recorded: 0, token: 0 }))
+                .collect(),
+            drops: None,
+            recheck_before: 0,
+        });
+        self.by_key.insert(record.key.clone(), place);
+        // The others read the same log: nobody need be told.
+        let mut waits = Waits::default();
+        self.is_recovering = true;
+        for (filter, options) in &recovered.subscriptions {
+            if filter.as_filter().shared().is_some() {
+                if let Some(session) = self.sessions.get_mut(place) {
+                    session.shared.push(SharedSubscription { filter: filter.clone(), options: *options });
+                }
+            } else {
+                self.insert_subscription(place, filter.as_filter(), *options, &mut waits);
+            }
+        }
+        self.is_recovering = false;
+        place
+    }
+
+    fn recover_queue(&mut self, recovered: &RecoveredSession) -> Queue {
+        // What was in flight is not recorded, but bounded: as many as may be in flight are taken to have been sent.
+        let last_sent = recovered.queue.iter().take(usize::from(self.config.limits.inflight_max)).next_back();
+        let sent_before = last_sent.map_or(0, |entry| entry.delivery.sequence + 1);
+        let mut queue = Queue::recovered(recovered.next_sequence, sent_before);
+        for entry in &recovered.queue {
+            queue.push(Entry {
+                sequence: entry.delivery.sequence,
+                id: Some(entry.message),
+                recorded: 0,
+                size_bytes: u32::try_from(entry.size_bytes).unwrap_or(u32::MAX),
+                expires_at_unix_ms: entry.expires_at_unix_ms,
+                body: Body::InLog,
+                qos: entry.delivery.qos,
+                retain: entry.delivery.retain,
+                state: if entry.released { EntryState::Released } else { EntryState::Open },
+                ids: SubscriptionIdSet::from_numbers(&entry.delivery.subscription_identifiers),
+            });
+        }
+        self.counters.queued_bytes += queue.bytes() as u64;
+        queue
+    }
+
+    /// Ends what has expired meanwhile, fires wills that are due, and sets the deadlines of the rest.
+    fn settle_session(&mut self, now: Now, place: u32) {
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        if session.disconnected_at_unix_ms.is_none() {
+            // It was connected when the node went down: its connection ends now.
+            session.disconnected_at_unix_ms = Some(now.unix_ms);
+            self.record_session(place);
+        }
+        let Some(session) = self.sessions.get(place) else { return };
+        if session.expires_at_unix_ms().is_some_and(|at| at <= now.unix_ms) {
+            self.end_session(now, place, "expired", true);
+            return;
+        }
+        self.will_due(now, place);
+        self.schedule_session(now, place);
+    }
+}

@@ -1,0 +1,243 @@
+//! A message is accepted: recorded, kept, handed to everybody that it is for.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use mooring_protocol::{PacketId, QoS, TopicName};
+
+use crate::acknowledgement::{LogWaiter, TokenOwner};
+use crate::deliver::{Enqueued, Fresh};
+use crate::engine::{Engine, Now};
+use crate::message::{MessageId, SharedMessage};
+use crate::outgoing::Outgoing;
+use crate::record::{Delivery, Record, RetainedStamp};
+use crate::session_key::SessionId;
+use crate::shard::{ShardId, ShardMessage};
+use crate::topic_index::{LocalTarget, Targets};
+
+/// Who gets a message, and what else it is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Route {
+    pub(crate) targets: Targets,
+    /// Whether it is an event, for the database.
+    pub(crate) event: bool,
+    /// Whether a service wants a copy.
+    pub(crate) tap: bool,
+}
+
+impl Route {
+    /// Whether a message has to be made: to be kept, recorded, queued or handed on. Otherwise every copy is QoS 0 and goes out at once.
+    pub(crate) fn needs_message(&self, qos: QoS, retain: bool) -> bool {
+        retain
+            || self.event
+            || self.tap
+            || !self.targets.shards.is_empty()
+            || !self.targets.groups.is_empty()
+            || (qos > QoS::AtMostOnce && self.targets.locals.iter().any(|target| target.qos > QoS::AtMostOnce))
+    }
+}
+
+/// What the acknowledgement of an accepted message waits for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Accepted {
+    /// The record.
+    pub(crate) sequence: u64,
+    /// The other shards.
+    pub(crate) token: u64,
+    /// Sessions of this shard that took it, and other shards that may.
+    pub(crate) receivers: usize,
+}
+
+/// The local part of a delivery, before its record is numbered.
+#[derive(Default)]
+struct Delivered {
+    deliveries: Vec<Delivery>,
+    /// Queues to look at once the record is numbered, with the sequence of a recorded entry.
+    queues: Vec<(u32, Option<u64>)>,
+    receivers: usize,
+}
+
+impl Engine {
+    /// Who gets what is published to a topic, by this session (if any).
+    pub(crate) fn route(&mut self, topic: TopicName<'_>, publisher: Option<u32>) -> Route {
+        Route {
+            targets: self.index.targets(topic.as_str(), publisher),
+            event: self.config.event_filters.iter().any(|filter| filter.as_filter().matches(topic)),
+            tap: self.taps.iter().any(|filter| filter.as_filter().matches(topic)),
+        }
+    }
+
+    /// Accepts a message on this shard.
+    pub(crate) fn accept(
+        &mut self,
+        now: Now,
+        message: &SharedMessage,
+        route: &Route,
+        received_from: Option<(SessionId, PacketId)>,
+        owner: TokenOwner,
+    ) -> Accepted {
+        let Route { targets, event, tap } = route;
+        let mut scratch = std::mem::take(&mut self.fresh_scratch);
+        let outgoing = Outgoing::from_message(now, message, &mut scratch);
+        let mut fresh = Fresh::new(outgoing, Some(message), targets.locals.len());
+        let mut delivered = self.deliver_local(now, message, &targets.locals, &mut fresh);
+        let retained = message.retain.then(|| self.retained.next_stamp(self.config.shard.0));
+        let remote_durable = message.qos > QoS::AtMostOnce && targets.shards.iter().any(|(_, durable)| *durable);
+        let wanted = *event
+            || retained.is_some()
+            || !delivered.deliveries.is_empty()
+            || remote_durable
+            || !targets.groups.is_empty();
+        let id = (wanted && self.log.is_enabled()).then(|| self.next_message_id());
+        let sequence = match (id, received_from) {
+            (Some(id), _) => {
+                let (message, deliveries) = (message.clone(), std::mem::take(&mut delivered.deliveries));
+                self.log.append(Record::Message { id, message, event: *event, retained, received_from, deliveries })
+            }
+            (None, Some((session, packet_id))) => self.log.append(Record::Received { session, packet_id }),
+            (None, None) => 0,
+        };
+        if let Some(stamp) = retained {
+            self.retained.apply(message, id, stamp);
+        }
+        let token = self.forward(message, id, retained, &targets.shards, owner);
+        self.finish_local(now, delivered.queues, id, sequence, &mut fresh);
+        drop(fresh);
+        self.fresh_scratch = scratch;
+        if *tap {
+            self.service_messages.push_back(message.clone());
+        }
+        Accepted { sequence, token, receivers: delivered.receivers + targets.shards.len() }
+    }
+
+    fn deliver_local(
+        &mut self,
+        now: Now,
+        message: &SharedMessage,
+        targets: &[LocalTarget],
+        fresh: &mut Fresh<'_>,
+    ) -> Delivered {
+        let mut delivered = Delivered::default();
+        for target in targets {
+            let qos = message.qos.min(target.qos);
+            // [MQTT-3.3.1-12] the flag is 0 for subscriptions that existed, unless they asked to see it. [MQTT-3.3.1-13]
+            let retain = message.retain && target.retain_as_published;
+            if qos == QoS::AtMostOnce {
+                delivered.receivers += usize::from(self.send_now(target.session, target, retain, fresh));
+                continue;
+            }
+            let recorded = match self.enqueue(now, target.session, message, (qos, retain), &target.ids) {
+                Enqueued::Durably(delivery) => {
+                    let sequence = delivery.sequence;
+                    delivered.deliveries.push(delivery);
+                    Some(sequence)
+                }
+                Enqueued::InMemory => None,
+                Enqueued::Dropped => continue,
+            };
+            delivered.receivers += 1;
+            delivered.queues.push((target.session, recorded));
+        }
+        delivered
+    }
+
+    fn finish_local(
+        &mut self,
+        now: Now,
+        queues: Vec<(u32, Option<u64>)>,
+        id: Option<MessageId>,
+        sequence: u64,
+        fresh: &mut Fresh<'_>,
+    ) {
+        for (place, recorded) in queues {
+            if let (Some(entry), Some(id)) = (recorded, id) {
+                self.set_recorded(place, entry, id, sequence);
+            }
+            self.pump(now, place, Some(fresh));
+        }
+    }
+
+    /// Hands a message to the shards that want it, or to all when it is retained. Returns the token that waits for the durable ones.
+    fn forward(
+        &mut self,
+        message: &SharedMessage,
+        id: Option<MessageId>,
+        retained: Option<RetainedStamp>,
+        wanted: &[(ShardId, bool)],
+        owner: TokenOwner,
+    ) -> u64 {
+        if wanted.is_empty() && retained.is_none() {
+            return 0;
+        }
+        let waits = message.qos > QoS::AtMostOnce && self.log.is_enabled();
+        let durable = wanted.iter().filter(|(_, durable)| *durable && waits).count();
+        let token = self.new_token(u32::try_from(durable).unwrap_or(u32::MAX), owner);
+        for shard in (0..self.config.shards).map(ShardId).filter(|shard| *shard != self.config.shard) {
+            let interest = wanted.iter().find(|(other, _)| *other == shard);
+            if interest.is_none() && retained.is_none() {
+                continue;
+            }
+            let token = interest.filter(|(_, durable)| *durable && waits).map(|_| token);
+            let message = message.clone();
+            // A session of the publisher's name lives on this shard: no local never matters to another.
+            self.outbox.push_back((shard, ShardMessage::Publish { message, id, retained, token, publisher: None }));
+        }
+        token
+    }
+
+    /// A message that another shard accepted.
+    pub(crate) fn handle_remote_publish(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        message: &SharedMessage,
+        id: Option<MessageId>,
+        retained: Option<RetainedStamp>,
+        token: Option<u64>,
+    ) {
+        if let Some(stamp) = retained {
+            self.retained.apply(message, id, stamp);
+        }
+        let targets = self.index.targets(message.topic.as_str(), None);
+        let mut scratch = std::mem::take(&mut self.fresh_scratch);
+        let outgoing = Outgoing::from_message(now, message, &mut scratch);
+        let mut fresh = Fresh::new(outgoing, Some(message), targets.locals.len());
+        let delivered = self.deliver_local(now, message, &targets.locals, &mut fresh);
+        let (id, sequence) = self.record_remote(message, id, delivered.deliveries);
+        self.finish_local(now, delivered.queues, id, sequence, &mut fresh);
+        drop(fresh);
+        self.fresh_scratch = scratch;
+        if let Some(token) = token {
+            if self.log.is_durable(sequence) {
+                self.outbox.push_back((from, ShardMessage::Stored { token }));
+            } else {
+                self.log_waiters.push(Reverse((sequence, LogWaiter::Shard(from, token))));
+            }
+        }
+    }
+
+    /// Records that a message of another shard is queued here.
+    pub(crate) fn record_remote(
+        &mut self,
+        message: &SharedMessage,
+        id: Option<MessageId>,
+        deliveries: Vec<Delivery>,
+    ) -> (Option<MessageId>, u64) {
+        if deliveries.is_empty() || !self.log.is_enabled() {
+            return (id, 0);
+        }
+        if let Some(id) = id {
+            return (Some(id), self.log.append(Record::Enqueue { message: id, deliveries }));
+        }
+        // The sender did not know yet that a durable session waits here.
+        let id = self.next_message_id();
+        let (message, event) = (Arc::clone(message), false);
+        let record = Record::Message { id, message, event, retained: None, received_from: None, deliveries };
+        (Some(id), self.log.append(record))
+    }
+
+    /// What another shard waits for has happened here.
+    pub(crate) fn shard_step(&mut self, shard: ShardId, token: u64) {
+        self.outbox.push_back((shard, ShardMessage::Stored { token }));
+    }
+}

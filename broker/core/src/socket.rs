@@ -1,0 +1,90 @@
+//! What concerns a socket: draining, pausing, pings, numbers.
+
+use mooring_protocol::Packet;
+
+use crate::connection::State;
+use crate::engine::{ConnectionId, Drained, Engine, Flow, Now};
+use crate::message::MessageId;
+use crate::session_key::SessionId;
+
+/// Acknowledgements that may wait for one connection before it is no longer read. 5.0 clients keep within their receive maximum; others may not.
+const PENDING_MAX: usize = 1024;
+
+impl Engine {
+    pub(crate) fn drain(&mut self, now: Now, id: ConnectionId, into: &mut Vec<u8>, bytes_max: usize) -> Drained {
+        let Some((connection, pool)) = self.connections.with_pool(id) else {
+            return Drained { more: false, close: true };
+        };
+        connection.output.named = false;
+        connection.output.drain(pool, into, bytes_max);
+        let place = connection.session;
+        let has_room = connection.output.bytes() < self.config.limits.output_bytes_max / 2;
+        if connection.state == State::Open && has_room && (connection.waits_for_room || connection.replay.is_some()) {
+            connection.waits_for_room = false;
+            self.pump(now, place, None);
+            self.continue_replay(now, id);
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return Drained { more: false, close: true } };
+        let more = !connection.output.is_empty();
+        if more {
+            // The driver knows, and drains again by itself.
+            connection.output.named = true;
+        }
+        Drained { more, close: !more && connection.state == State::Closing }
+    }
+
+    pub(crate) fn handle_ping(&mut self, id: ConnectionId) {
+        self.connections.send(id, &Packet::PingResp);
+    }
+
+    /// What the driver does next with a connection.
+    pub(crate) fn flow(&mut self, id: ConnectionId) -> Flow {
+        let overloaded = self.log.backlog_bytes() > self.config.limits.log_backlog_bytes_max;
+        let Some(connection) = self.connections.get_mut(id) else { return Flow::Close };
+        if connection.state == State::Closing {
+            return Flow::Close;
+        }
+        if !overloaded && connection.pending.len() < PENDING_MAX {
+            return Flow::Continue;
+        }
+        if !connection.paused {
+            connection.paused = true;
+            self.paused.push_back(id);
+        }
+        Flow::Pause
+    }
+
+    /// Lets paused connections be read again, once half of what was too much is gone.
+    pub(crate) fn resume_paused(&mut self) {
+        if self.paused.is_empty() || self.log.backlog_bytes() > self.config.limits.log_backlog_bytes_max / 2 {
+            return;
+        }
+        let (connections, resumed) = (&mut self.connections, &mut self.resumed);
+        self.paused.retain(|id| {
+            let Some(connection) = connections.get_mut(*id).filter(|connection| connection.paused) else {
+                return false;
+            };
+            if connection.pending.len() > PENDING_MAX / 2 {
+                return true;
+            }
+            connection.paused = false;
+            resumed.push_back(*id);
+            false
+        });
+    }
+
+    pub(crate) const fn next_session_id(&mut self) -> SessionId {
+        SessionId(self.next_number())
+    }
+
+    pub(crate) const fn next_message_id(&mut self) -> MessageId {
+        MessageId(self.next_number())
+    }
+
+    /// Each shard takes every so many-th number, above all that the log has seen.
+    const fn next_number(&mut self) -> u64 {
+        let number = self.next_id + self.ids_given * self.config.shards as u64 + self.config.shard.0 as u64;
+        self.ids_given += 1;
+        number
+    }
+}

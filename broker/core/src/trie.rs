@@ -1,0 +1,328 @@
+//! A trie over the levels of topics or filters, in one arena. The topic index keeps filters in it, the retained store topics.
+//!
+//! - A level is interned: the trie compares numbers. Edges are one map from (node, level) to node, so that a node costs a few words and a
+//!   level with a million children is as fast as one with three.
+//! - Topics and filters that start with `$` have a root of their own, which no wildcard leads to. [MQTT-4.7.2-1]
+//! - All walks are loops over a stack of their own: the depth of an input never becomes the depth of a call.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "node numbers come from this arena alone; each is checked where it is made"
+)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::id_map::IdMap;
+use crate::slab::NONE;
+
+/// Where a path ends.
+pub(crate) type NodeId = u32;
+
+/// The root of what does not start with `$`.
+const ROOT: NodeId = 0;
+/// The root of what does.
+const DOLLAR_ROOT: NodeId = 1;
+
+/// The level `+`.
+const PLUS: u32 = 0;
+/// The level `#`.
+const HASH: u32 = 1;
+/// The first number for any other level.
+const LEVEL_FIRST: u32 = 2;
+
+/// Marks a node whose whole subtree is meant.
+const SUBTREE: usize = usize::MAX;
+
+/// Paths with a value at some of their ends.
+pub(crate) struct Trie<T> {
+    nodes: Vec<Node<T>>,
+    free: Vec<NodeId>,
+    /// `#` below a node is not among its edges or children: the node names it itself, and so for `+`.
+    edges: IdMap<u64, NodeId>,
+    levels: Levels,
+    /// Reused by every walk.
+    walk: Walk,
+}
+
+struct Node<T> {
+    parent: NodeId,
+    level: u32,
+    plus: NodeId,
+    hash: NodeId,
+    first_child: NodeId,
+    next: NodeId,
+    previous: NodeId,
+    value: Option<T>,
+}
+
+#[derive(Default)]
+struct Walk {
+    levels: Vec<u32>,
+    stack: Vec<(NodeId, usize)>,
+}
+
+impl<T> Node<T> {
+    const fn new(parent: NodeId, level: u32) -> Self {
+        Self { parent, level, plus: NONE, hash: NONE, first_child: NONE, next: NONE, previous: NONE, value: None }
+    }
+
+    fn is_unused(&self) -> bool {
+        self.value.is_none() && self.first_child == NONE && self.plus == NONE && self.hash == NONE
+    }
+}
+
+impl<T> Trie<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            nodes: vec![Node::new(NONE, NONE), Node::new(NONE, NONE)],
+            free: Vec::new(),
+            edges: IdMap::default(),
+            levels: Levels::default(),
+            walk: Walk::default(),
+        }
+    }
+
+    /// The node at the end of a path, made when it is not there.
+    pub(crate) fn insert(&mut self, path: &str) -> NodeId {
+        let mut node = root_of(path);
+        for text in path.split('/') {
+            let level = self.levels.intern(text);
+            node = match self.child(node, level) {
+                Some(child) => child,
+                None => self.add_child(node, level),
+            };
+        }
+        node
+    }
+
+    /// The node at the end of a path.
+    pub(crate) fn find(&self, path: &str) -> Option<NodeId> {
+        let mut node = root_of(path);
+        for text in path.split('/') {
+            node = self.child(node, self.levels.find(text)?)?;
+        }
+        Some(node)
+    }
+
+    pub(crate) fn value(&self, node: NodeId) -> Option<&T> {
+        self.nodes.get(node as usize)?.value.as_ref()
+    }
+
+    pub(crate) fn value_mut(&mut self, node: NodeId) -> Option<&mut T> {
+        self.nodes.get_mut(node as usize)?.value.as_mut()
+    }
+
+    pub(crate) fn set(&mut self, node: NodeId, value: T) -> Option<T> {
+        self.nodes.get_mut(node as usize)?.value.replace(value)
+    }
+
+    /// Takes the value at a node away, and the nodes that led to nothing else.
+    pub(crate) fn remove(&mut self, node: NodeId) -> Option<T> {
+        let value = self.nodes.get_mut(node as usize)?.value.take();
+        self.prune(node);
+        value
+    }
+
+    /// Every value.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.nodes.iter().filter_map(|node| node.value.as_ref())
+    }
+
+    /// With paths that are filters: calls `found` with the value of each filter that matches a topic.
+    pub(crate) fn match_topic(&mut self, topic: &str, mut found: impl FnMut(&T)) {
+        let mut walk = std::mem::take(&mut self.walk);
+        walk.levels.clear();
+        walk.levels.extend(topic.split('/').map(|level| self.levels.find(level).unwrap_or(NONE)));
+        walk.stack.push((root_of(topic), 0));
+        while let Some((id, depth)) = walk.stack.pop() {
+            let node = &self.nodes[id as usize];
+            // `#` also matches the level above it: section 4.7.1.2.
+            if node.hash != NONE
+                && let Some(value) = &self.nodes[node.hash as usize].value
+            {
+                found(value);
+            }
+            let Some(level) = walk.levels.get(depth) else {
+                node.value.iter().for_each(&mut found);
+                continue;
+            };
+            if node.plus != NONE {
+                walk.stack.push((node.plus, depth + 1));
+            }
+            if *level != NONE
+                && node.first_child != NONE
+                && let Some(child) = self.edges.get(&edge(id, *level))
+            {
+                walk.stack.push((*child, depth + 1));
+            }
+        }
+        self.walk = walk;
+    }
+
+    /// With paths that are topics: calls `found` with each topic's node and value that a filter matches.
+    pub(crate) fn match_filter(&mut self, filter: &str, mut found: impl FnMut(NodeId, &T)) {
+        let mut walk = std::mem::take(&mut self.walk);
+        walk.levels.clear();
+        for text in filter.split('/') {
+            walk.levels.push(match text {
+                "+" => PLUS,
+                "#" => HASH,
+                text => self.levels.find(text).unwrap_or(NONE),
+            });
+        }
+        walk.stack.push((root_of(filter), 0));
+        while let Some((id, depth)) = walk.stack.pop() {
+            let node = &self.nodes[id as usize];
+            let level = if depth == SUBTREE { Some(&HASH) } else { walk.levels.get(depth) };
+            match level {
+                None => {
+                    if let Some(value) = &node.value {
+                        found(id, value);
+                    }
+                }
+                Some(&HASH) => {
+                    if let Some(value) = &node.value {
+                        found(id, value);
+                    }
+                    self.push_children(node, SUBTREE, &mut walk.stack);
+                }
+                Some(&PLUS) => self.push_children(node, depth + 1, &mut walk.stack),
+                Some(level) => {
+                    if let Some(child) = self.edges.get(&edge(id, *level)) {
+                        walk.stack.push((*child, depth + 1));
+                    }
+                }
+            }
+        }
+        self.walk = walk;
+    }
+
+    fn push_children(&self, node: &Node<T>, depth: usize, stack: &mut Vec<(NodeId, usize)>) {
+        let mut child = node.first_child;
+        while child != NONE {
+            stack.push((child, depth));
+            child = self.nodes[child as usize].next;
+        }
+    }
+
+    fn child(&self, node: NodeId, level: u32) -> Option<NodeId> {
+        let present = |child: NodeId| (child != NONE).then_some(child);
+        match level {
+            PLUS => present(self.nodes[node as usize].plus),
+            HASH => present(self.nodes[node as usize].hash),
+            level => self.edges.get(&edge(node, level)).copied(),
+        }
+    }
+
+    fn add_child(&mut self, parent: NodeId, level: u32) -> NodeId {
+        let node = Node::new(parent, level);
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.nodes[id as usize] = node;
+                id
+            }
+            None => {
+                self.nodes.push(node);
+                u32::try_from(self.nodes.len() - 1).unwrap_or(NONE)
+            }
+        };
+        match level {
+            PLUS => self.nodes[parent as usize].plus = id,
+            HASH => self.nodes[parent as usize].hash = id,
+            level => {
+                self.levels.hold(level);
+                self.edges.insert(edge(parent, level), id);
+                let next = std::mem::replace(&mut self.nodes[parent as usize].first_child, id);
+                self.nodes[id as usize].next = next;
+                if next != NONE {
+                    self.nodes[next as usize].previous = id;
+                }
+            }
+        }
+        id
+    }
+
+    /// Removes a node that leads nowhere, then its parent if it led nowhere else, and so on.
+    pub(crate) fn prune(&mut self, mut node: NodeId) {
+        while node != ROOT && node != DOLLAR_ROOT && self.nodes[node as usize].is_unused() {
+            let Node { parent, level, next, previous, .. } = self.nodes[node as usize];
+            match level {
+                PLUS => self.nodes[parent as usize].plus = NONE,
+                HASH => self.nodes[parent as usize].hash = NONE,
+                level => {
+                    self.edges.remove(&edge(parent, level));
+                    match previous {
+                        NONE => self.nodes[parent as usize].first_child = next,
+                        previous => self.nodes[previous as usize].next = next,
+                    }
+                    if next != NONE {
+                        self.nodes[next as usize].previous = previous;
+                    }
+                    self.levels.release(level);
+                }
+            }
+            self.free.push(node);
+            node = parent;
+        }
+    }
+}
+
+fn root_of(path: &str) -> NodeId {
+    if path.starts_with('$') { DOLLAR_ROOT } else { ROOT }
+}
+
+fn edge(node: NodeId, level: u32) -> u64 {
+    u64::from(node) << 32 | u64::from(level)
+}
+
+/// Numbers for the texts of levels. Clients choose the texts: the map keeps SipHash.
+#[derive(Default)]
+struct Levels {
+    numbers: HashMap<Arc<str>, u32>,
+    texts: Vec<(Arc<str>, u32)>,
+    free: Vec<u32>,
+}
+
+impl Levels {
+    /// The number of a text; a new one is held by nobody until [`Levels::hold`].
+    fn intern(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.find(text) {
+            return number;
+        }
+        let text: Arc<str> = Arc::from(text);
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.texts[place as usize] = (Arc::clone(&text), 0);
+                place
+            }
+            None => {
+                self.texts.push((Arc::clone(&text), 0));
+                u32::try_from(self.texts.len() - 1).unwrap_or(NONE)
+            }
+        };
+        self.numbers.insert(text, place + LEVEL_FIRST);
+        place + LEVEL_FIRST
+    }
+
+    fn find(&self, text: &str) -> Option<u32> {
+        match text {
+            "+" => Some(PLUS),
+            "#" => Some(HASH),
+            text => self.numbers.get(text).copied(),
+        }
+    }
+
+    fn hold(&mut self, number: u32) {
+        self.texts[(number - LEVEL_FIRST) as usize].1 += 1;
+    }
+
+    fn release(&mut self, number: u32) {
+        let place = number - LEVEL_FIRST;
+        let (text, holders) = &mut self.texts[place as usize];
+        *holders -= 1;
+        if *holders == 0 {
+            self.numbers.remove(text);
+            self.free.push(place);
+        }
+    }
+}
