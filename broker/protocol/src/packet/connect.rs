@@ -2,6 +2,7 @@
 
 use core::num::{NonZeroU16, NonZeroU32};
 
+use super::PublishProperties;
 use crate::header::FixedHeader;
 use crate::property::{property_list, read_list, write_list};
 use crate::sink::Sink;
@@ -124,6 +125,21 @@ property_list!(WillProperties {
     response_topic: ResponseTopic,
     correlation_data: CorrelationData,
 });
+
+impl<'a> From<&WillProperties<'a>> for PublishProperties<'a> {
+    /// What the message of a will carries: everything but the delay.
+    fn from(will: &WillProperties<'a>) -> Self {
+        Self {
+            payload_format_indicator: will.payload_format_indicator,
+            message_expiry_s: will.message_expiry_s,
+            response_topic: will.response_topic,
+            correlation_data: will.correlation_data,
+            user_properties: will.user_properties,
+            content_type: will.content_type,
+            ..Self::default()
+        }
+    }
+}
 
 /// The connect flags (section 3.1.2.3).
 mod flag {
