@@ -85,7 +85,9 @@ impl Level {
 
 /// Whether a name that a peer chose can stand for one level and nothing else. In the first level a `$` would reach `$SYS` and `$share`.
 fn can_be_level(value: &str, at: usize) -> bool {
-    !value.is_empty() && !value.contains(['/', '+', '#', '\0']) && !(at == 0 && value.starts_with('$'))
+    let more_than_a_level = value.is_empty() || value.contains(['/', '+', '#', '\0']);
+    let dollar_topic = at == 0 && value.starts_with('$');
+    !more_than_a_level && !dollar_topic
 }
 
 impl Filled<'_> {

@@ -41,7 +41,7 @@ struct Shared {
 /// A set of anchors with its number: what was verified under another number has to be verified again.
 struct TrustedAnchors {
     generation: u64,
-    anchors: Anchors,
+    anchors: Arc<Anchors>,
 }
 
 impl MutualTls {
@@ -51,7 +51,7 @@ impl MutualTls {
         Self(Arc::new(Shared {
             trust_domain,
             algorithms: provider().signature_verification_algorithms,
-            anchors: ArcSwap::from_pointee(TrustedAnchors { generation: 0, anchors }),
+            anchors: ArcSwap::from_pointee(TrustedAnchors { generation: 0, anchors: Arc::new(anchors) }),
             revoked,
             verified: VerifiedCache::default(),
             chains_verified: AtomicU64::new(0),
@@ -60,7 +60,10 @@ impl MutualTls {
 
     /// Trusts other intermediates from now on.
     pub fn set_anchors(&self, anchors: Anchors) {
-        self.0.anchors.rcu(|current| TrustedAnchors { generation: current.generation + 1, anchors: anchors.clone() });
+        let anchors = Arc::new(anchors);
+        self.0
+            .anchors
+            .rcu(|current| TrustedAnchors { generation: current.generation + 1, anchors: Arc::clone(&anchors) });
     }
 
     /// The revoked set that it asks.
