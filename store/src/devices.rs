@@ -115,6 +115,13 @@ impl Store {
         }
     }
 
+    /// Notes that no device is connected, and gives how many were noted as connected: for the start after a crash, when nobody noted how they
+    /// went. Changes that are still on the way in a spool are older, so they do not undo it.
+    pub async fn mark_all_offline(&self, reason: &str, now: OffsetDateTime) -> Result<u64> {
+        let sql = "UPDATE devices SET online = $3, presence_at = $2, presence_reason = $1 WHERE online";
+        self.execute(sql, &params![reason, now, false]).await
+    }
+
     /// Puts a device out of service: it can no longer enrol or be claimed, its grants end, and its certificates are revoked. Gives the serials
     /// that this call revoked. Retiring it again changes nothing.
     ///

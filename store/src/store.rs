@@ -19,7 +19,8 @@ pub struct StoreOptions {
     pub connections_max: u32,
     /// How long a call waits for a free or a new connection before it is [`crate::StoreError::Unavailable`].
     pub acquire_timeout: Duration,
-    /// How long Postgres may work on one statement.
+    /// How long Postgres may work on one statement. When it has not even refused it a little later, it is [`crate::StoreError::Unavailable`]: a
+    /// server that hangs, or a network that swallows packets, must not hold a caller for ever.
     pub statement_timeout: Duration,
     /// How long a write waits for another process that writes to the same SQLite file.
     pub busy_timeout: Duration,
@@ -48,12 +49,13 @@ pub struct Store {
 
 #[derive(Debug, Clone)]
 enum Backend {
-    Postgres(PgPool),
-    /// SQLite has one writer at a time: a pool of one connection queues them here, where waiting is fair and costs no polling.
-    Sqlite {
-        writer: SqlitePool,
-        readers: SqlitePool,
+    Postgres {
+        pool: PgPool,
+        /// How long to wait for an answer.
+        answer_timeout: Duration,
     },
+    /// SQLite has one writer at a time: a pool of one connection queues them here, where waiting is fair and costs no polling.
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
 }
 
 impl Store {
@@ -84,7 +86,7 @@ impl Store {
     /// Ends all connections; calls after it are [`crate::StoreError::Unavailable`].
     pub async fn close(&self) {
         match &self.backend {
-            Backend::Postgres(pool) => pool.close().await,
+            Backend::Postgres { pool, .. } => pool.close().await,
             Backend::Sqlite { writer, readers } => {
                 // The last connection to close writes the WAL back into the file.
                 readers.close().await;
@@ -96,7 +98,9 @@ impl Store {
     /// Begins a transaction that writes.
     pub(crate) async fn begin(&self) -> Result<Tx> {
         Ok(match &self.backend {
-            Backend::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Backend::Postgres { pool, answer_timeout } => {
+                Tx::Postgres(answer_within(*answer_timeout, pool.begin()).await?, *answer_timeout)
+            }
             // A deferred transaction that reads and then writes fails at once when another process wrote in between, whatever the busy
             // timeout; an immediate one waits at its start.
             Backend::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?),
@@ -106,7 +110,9 @@ impl Store {
     /// Runs one statement that writes, as a transaction of its own, and gives the number of rows that it changed.
     pub(crate) async fn execute(&self, sql: impl SqlSafeStr, params: &[Param<'_>]) -> Result<u64> {
         Ok(match &self.backend {
-            Backend::Postgres(pool) => bind_postgres(sql, params).execute(pool).await?.rows_affected(),
+            Backend::Postgres { pool, answer_timeout } => {
+                answer_within(*answer_timeout, bind_postgres(sql, params).execute(pool)).await?.rows_affected()
+            }
             Backend::Sqlite { writer, .. } => bind_sqlite(sql, params).execute(writer).await?.rows_affected(),
         })
     }
@@ -114,8 +120,9 @@ impl Store {
     /// All rows of a query.
     pub(crate) async fn rows(&self, sql: impl SqlSafeStr, params: &[Param<'_>]) -> Result<Vec<Row>> {
         Ok(match &self.backend {
-            Backend::Postgres(pool) => {
-                bind_postgres(sql, params).fetch_all(pool).await?.into_iter().map(Row::Postgres).collect()
+            Backend::Postgres { pool, answer_timeout } => {
+                let rows = answer_within(*answer_timeout, bind_postgres(sql, params).fetch_all(pool)).await?;
+                rows.into_iter().map(Row::Postgres).collect()
             }
             Backend::Sqlite { readers, .. } => {
                 bind_sqlite(sql, params).fetch_all(readers).await?.into_iter().map(Row::Sqlite).collect()
@@ -126,7 +133,10 @@ impl Store {
     /// The first row of a query.
     pub(crate) async fn row(&self, sql: impl SqlSafeStr, params: &[Param<'_>]) -> Result<Option<Row>> {
         Ok(match &self.backend {
-            Backend::Postgres(pool) => bind_postgres(sql, params).fetch_optional(pool).await?.map(Row::Postgres),
+            Backend::Postgres { pool, answer_timeout } => {
+                let row = answer_within(*answer_timeout, bind_postgres(sql, params).fetch_optional(pool)).await?;
+                row.map(Row::Postgres)
+            }
             Backend::Sqlite { readers, .. } => bind_sqlite(sql, params).fetch_optional(readers).await?.map(Row::Sqlite),
         })
     }
@@ -134,7 +144,7 @@ impl Store {
     /// The rows of a query, as they come.
     pub(crate) fn stream(&self, sql: &'static str, params: &[Param<'static>]) -> BoxStream<'_, Result<Row>> {
         match &self.backend {
-            Backend::Postgres(pool) => {
+            Backend::Postgres { pool, .. } => {
                 let rows = bind_postgres(sql, params).fetch(pool);
                 rows.map(|row| Ok(Row::Postgres(row?))).boxed()
             }
@@ -143,6 +153,14 @@ impl Store {
                 rows.map(|row| Ok(Row::Sqlite(row?))).boxed()
             }
         }
+    }
+}
+
+/// Waits for the answer of Postgres, for a time.
+pub(crate) async fn answer_within<T>(limit: Duration, answer: impl Future<Output = sqlx::Result<T>>) -> Result<T> {
+    match tokio::time::timeout(limit, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(StoreError::Unavailable { reason: format!("no answer within {limit:?}") }),
     }
 }
 
@@ -160,7 +178,9 @@ async fn connect_postgres(url: &str, options: &StoreOptions) -> Result<Backend> 
         .connect_with(connect)
         .await?;
     postgres_migrator().run(&pool).await.map_err(migration_error)?;
-    Ok(Backend::Postgres(pool))
+    // The server refuses a statement that takes too long, if it can: the answer to that must have the time to come.
+    let answer_timeout = options.acquire_timeout + options.statement_timeout + Duration::from_secs(1);
+    Ok(Backend::Postgres { pool, answer_timeout })
 }
 
 async fn connect_sqlite(path: &str, options: &StoreOptions) -> Result<Backend> {

@@ -1,13 +1,17 @@
 //! A transaction of either database. Dropped without a commit, it is rolled back.
 
+use std::time::Duration;
+
 use sqlx::{Postgres, SqlSafeStr, Sqlite, Transaction};
 
 use crate::Result;
 use crate::sql::{Param, Row, bind_postgres, bind_sqlite};
+use crate::store::answer_within;
 
 #[derive(Debug)]
 pub(crate) enum Tx {
-    Postgres(Transaction<'static, Postgres>),
+    /// With the time to wait for each answer.
+    Postgres(Transaction<'static, Postgres>, Duration),
     Sqlite(Transaction<'static, Sqlite>),
 }
 
@@ -15,7 +19,9 @@ impl Tx {
     /// Runs a statement, and gives the number of rows that it changed.
     pub(crate) async fn execute(&mut self, sql: impl SqlSafeStr, params: &[Param<'_>]) -> Result<u64> {
         Ok(match self {
-            Self::Postgres(tx) => bind_postgres(sql, params).execute(&mut **tx).await?.rows_affected(),
+            Self::Postgres(tx, limit) => {
+                answer_within(*limit, bind_postgres(sql, params).execute(&mut **tx)).await?.rows_affected()
+            }
             Self::Sqlite(tx) => bind_sqlite(sql, params).execute(&mut **tx).await?.rows_affected(),
         })
     }
@@ -23,8 +29,9 @@ impl Tx {
     /// All rows of a query.
     pub(crate) async fn rows(&mut self, sql: impl SqlSafeStr, params: &[Param<'_>]) -> Result<Vec<Row>> {
         Ok(match self {
-            Self::Postgres(tx) => {
-                bind_postgres(sql, params).fetch_all(&mut **tx).await?.into_iter().map(Row::Postgres).collect()
+            Self::Postgres(tx, limit) => {
+                let rows = answer_within(*limit, bind_postgres(sql, params).fetch_all(&mut **tx)).await?;
+                rows.into_iter().map(Row::Postgres).collect()
             }
             Self::Sqlite(tx) => {
                 bind_sqlite(sql, params).fetch_all(&mut **tx).await?.into_iter().map(Row::Sqlite).collect()
@@ -35,7 +42,9 @@ impl Tx {
     /// The first row of a query.
     pub(crate) async fn row(&mut self, sql: impl SqlSafeStr, params: &[Param<'_>]) -> Result<Option<Row>> {
         Ok(match self {
-            Self::Postgres(tx) => bind_postgres(sql, params).fetch_optional(&mut **tx).await?.map(Row::Postgres),
+            Self::Postgres(tx, limit) => {
+                answer_within(*limit, bind_postgres(sql, params).fetch_optional(&mut **tx)).await?.map(Row::Postgres)
+            }
             Self::Sqlite(tx) => bind_sqlite(sql, params).fetch_optional(&mut **tx).await?.map(Row::Sqlite),
         })
     }
@@ -43,7 +52,7 @@ impl Tx {
     /// What a SELECT ends with to keep its rows from changing until the commit. SQLite has one writer, so there nothing changes anyway.
     pub(crate) fn for_update(&self) -> &'static str {
         match self {
-            Self::Postgres(_) => " FOR UPDATE",
+            Self::Postgres(..) => " FOR UPDATE",
             Self::Sqlite(_) => "",
         }
     }
@@ -52,7 +61,7 @@ impl Tx {
     /// than those to read and insert.
     pub(crate) async fn lock_audit(&mut self) -> Result<()> {
         match self {
-            Self::Postgres(_) => {
+            Self::Postgres(..) => {
                 self.execute("SELECT pg_advisory_xact_lock(hashtext('mooring audit'))", &[]).await.map(drop)
             }
             Self::Sqlite(_) => Ok(()),
@@ -78,7 +87,7 @@ impl Tx {
     /// Undoes all.
     pub(crate) async fn rollback(self) -> Result<()> {
         match self {
-            Self::Postgres(tx) => tx.rollback().await?,
+            Self::Postgres(tx, limit) => answer_within(limit, tx.rollback()).await?,
             Self::Sqlite(tx) => tx.rollback().await?,
         }
         Ok(())
@@ -87,7 +96,7 @@ impl Tx {
     /// Makes what was done permanent.
     pub(crate) async fn commit(self) -> Result<()> {
         match self {
-            Self::Postgres(tx) => tx.commit().await?,
+            Self::Postgres(tx, limit) => answer_within(limit, tx.commit()).await?,
             Self::Sqlite(tx) => tx.commit().await?,
         }
         Ok(())

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgConnection};
 use time::{OffsetDateTime, UtcOffset};
 
 use super::copy::{COPY_EVENTS, encode};
 use super::{NewEvent, Refused};
 use crate::sql::{Param, params, position_param, rows_of_placeholders};
+use crate::store::answer_within;
 use crate::tx::Tx;
 use crate::{Result, StoreError};
 
@@ -55,15 +56,19 @@ async fn insert_part(tx: &mut Tx, source: &str, events: &[&NewEvent]) -> Result<
         return Ok(());
     }
     match tx {
-        Tx::Postgres(tx) => {
+        Tx::Postgres(tx, limit) => {
             let rows = encode(source, events)?;
-            let mut copy = tx.copy_in_raw(COPY_EVENTS).await?;
-            copy.send(rows).await?;
-            copy.finish().await?;
+            answer_within(*limit, copy_events(tx, &rows)).await?;
         }
         Tx::Sqlite(_) => insert_rows(tx, source, events).await?,
     }
     Ok(())
+}
+
+async fn copy_events(connection: &mut PgConnection, rows: &[u8]) -> sqlx::Result<()> {
+    let mut copy = connection.copy_in_raw(COPY_EVENTS).await?;
+    copy.send(rows).await?;
+    copy.finish().await.map(drop)
 }
 
 /// A compromise for SQLite: fewer statements are fewer hops to its thread, and each length of a statement is parsed once.

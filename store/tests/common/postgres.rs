@@ -2,6 +2,7 @@
 //!
 //! It needs nothing but `std` and `tempfile`, so that the tests of other crates can take it in with `#[path]`.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
 #![allow(dead_code, reason = "tests that take this in need not use all of it")]
 
 use std::io::{Read, Write};
@@ -103,6 +104,28 @@ impl Postgres {
             .expect("sh is there");
         self.running = Some(supervisor);
         self.wait_until_ready();
+    }
+
+    /// Lets the server hang: its processes are there, and do nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal_all("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal_all("-CONT");
+    }
+
+    /// The processes that serve connections are children of the one whose pid the server wrote down.
+    fn signal_all(&self, signal: &str) {
+        let pid_file = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("the server runs");
+        let postmaster = pid_file.lines().next().expect("the first line is the pid");
+        let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
+        let children = children.expect("the server runs");
+        run(Command::new("sh")
+            .args(["-c", "kill \"$@\"", "sh", signal])
+            .arg(postmaster)
+            .args(children.split_ascii_whitespace()));
     }
 
     fn wait_until_ready(&self) {

@@ -1,11 +1,8 @@
-//! Connecting: what is made, what is found again, what is refused, and what happens while the database is away.
+//! Connecting: what is made, what is found again, what is refused.
 
-use std::time::Duration;
+use mooring_store::{Store, StoreError, StoreOptions};
 
-use mooring_store::{IngestBatch, Ingested, PageRequest, Store, StoreError, StoreOptions};
-
-use crate::common::postgres::Postgres;
-use crate::common::{Database, NOW, connect};
+use crate::common::{Database, connect};
 use crate::on_both_databases;
 
 on_both_databases!(
@@ -71,31 +68,4 @@ async fn a_server_that_is_not_there_is_unavailable() {
         let error = Store::connect(&url, &StoreOptions::default()).await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable { .. }), "{url}: {error}");
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_outlives_a_restart_of_postgres() {
-    let mut server = Postgres::start();
-    let options = StoreOptions { acquire_timeout: Duration::from_millis(500), ..StoreOptions::default() };
-    let store = Store::connect(&server.new_database(), &options).await.unwrap();
-    let batch = |from_position| IngestBatch {
-        source: "node".to_owned(),
-        from_position,
-        to_position: from_position + 1,
-        events: vec![],
-        presence: vec![],
-    };
-    assert_eq!(store.ingest(&batch(0), NOW).await.unwrap(), Ingested::Stored { events: 0, dead_letters: 0 });
-
-    server.stop();
-    for _ in 0..3 {
-        let error = store.ingest(&batch(1), NOW).await.unwrap_err();
-        assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
-        let error = store.devices(&PageRequest::default()).await.unwrap_err();
-        assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
-    }
-
-    server.resume();
-    assert_eq!(store.cursor("node").await.unwrap(), 1);
-    assert_eq!(store.ingest(&batch(1), NOW).await.unwrap(), Ingested::Stored { events: 0, dead_letters: 0 });
 }

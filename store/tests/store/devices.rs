@@ -92,7 +92,7 @@ async fn a_retired_device_loses_its_certificates(db: Database) {
     let (own, foreign) = (new_certificate(device), new_certificate(other));
     db.store.record_certificate(&own, NOW).await.unwrap();
     db.store.record_certificate(&foreign, NOW).await.unwrap();
-    assert_eq!(db.store.retire_device(device, NOW).await.unwrap(), [own.serial.clone()]);
+    assert_eq!(db.store.retire_device(device, NOW).await.unwrap(), std::slice::from_ref(&own.serial));
     let revoked = db.store.certificate(&own.serial).await.unwrap().unwrap().revoked;
     assert_eq!(revoked, Some((NOW, RevocationReason::CessationOfOperation)));
     assert_eq!(db.store.certificate(&foreign.serial).await.unwrap().unwrap().revoked, None);

@@ -21,6 +21,7 @@ on_both_databases!(
     the_first_answer_goes_to_its_command,
     an_answer_of_another_device_is_only_stored,
     the_newest_presence_counts,
+    after_a_crash_no_device_is_online,
     the_newest_telemetry_counts,
     a_batch_that_is_refused_changes_nothing,
 );
@@ -168,6 +169,18 @@ async fn the_newest_presence_counts(db: Database) {
     assert_eq!(db.store.device(device).await.unwrap().unwrap().presence, gone);
     db.store.ingest(&presence_batch(2, vec![came(device, at(4))]), NOW).await.unwrap();
     assert!(db.store.device(device).await.unwrap().unwrap().presence.online);
+}
+
+async fn after_a_crash_no_device_is_online(db: Database) {
+    let (there, gone) = (db.device().await, db.device().await);
+    let start = NOW + Duration::MINUTE;
+    db.store.ingest(&presence_batch(0, vec![came(there, NOW), came(gone, NOW), went(gone, NOW)]), NOW).await.unwrap();
+    assert_eq!(db.store.mark_all_offline("restart", start).await.unwrap(), 1);
+    // The spool still holds what was before the crash.
+    db.store.ingest(&presence_batch(1, vec![came(there, NOW)]), start).await.unwrap();
+    let presence = db.store.device(there).await.unwrap().unwrap().presence;
+    assert_eq!(presence, Presence { online: false, since: Some(start), reason: Some("restart".to_owned()) });
+    assert_eq!(db.store.device(gone).await.unwrap().unwrap().presence.since, Some(NOW));
 }
 
 async fn the_newest_telemetry_counts(db: Database) {

@@ -1,5 +1,7 @@
 //! The store against its contract, on both databases.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it")]
+
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -13,5 +15,6 @@ mod enrolment;
 mod events;
 mod ingest;
 mod ingest_effects;
+mod outage;
 mod shadows;
 mod users;
