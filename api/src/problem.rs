@@ -53,7 +53,7 @@ problems! {
     device_retired = FORBIDDEN, "device-retired", "The device is retired";
     claim_refused = FORBIDDEN, "claim-refused", "Unknown device or wrong claim code";
     already_claimed = CONFLICT, "already-claimed", "The device has an owner";
-    device_not_reachable = CONFLICT, "device-not-reachable", "The device is not connected and has no session";
+    device_not_reachable = CONFLICT, "device-not-reachable", "The device is not connected";
     unavailable = SERVICE_UNAVAILABLE, "unavailable", "The service can't answer now";
     internal = INTERNAL_SERVER_ERROR, "internal", "Something is wrong with the server";
 }

@@ -87,6 +87,9 @@ pub(super) async fn send(
     check_name(&name)?;
     let patience = check_patience(body.timeout_ms)?;
     caller.device(&context, id, Wish::Command).await?;
+    if !is_online(&context, id).await {
+        return Err(Problem::device_not_reachable("Try again when its presence says that it is online."));
+    }
     let request = Uuid::now_v7();
     let payload = body.arguments.to_string().into_bytes();
     let command = NewCommand {
@@ -107,6 +110,13 @@ pub(super) async fn send(
     let result = answer.map(|message| json_or_text(&message.payload));
     let (status, word) = if result.is_some() { (StatusCode::OK, "answered") } else { (StatusCode::ACCEPTED, "sent") };
     Ok((status, Json(CommandBody { request, name, status: word, result, round_trip_ms })))
+}
+
+/// What the broker says, and not the database, which is a moment behind.
+async fn is_online(context: &ApiContext, device: Uuid) -> bool {
+    let presence = context.node.retained(&format!("devices/{device}/presence")).await;
+    let presence = presence.and_then(|message| serde_json::from_slice::<Value>(&message.payload).ok());
+    presence.is_some_and(|presence| presence.get("online") == Some(&Value::Bool(true)))
 }
 
 /// Show a command

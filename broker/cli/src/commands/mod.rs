@@ -41,7 +41,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// The configuration of file, environment and command line.
 pub(crate) fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
-    let environment = std::env::vars().filter(|(name, _)| name != crate::commands::ctl::ADMIN_VARIABLE);
+    let environment = std::env::vars().filter(|(name, _)| name != ctl::ADMIN_VARIABLE);
     let mut config = crate::config::load(args.config.as_deref(), environment)?;
     if let Some(data_dir) = &args.data_dir {
         config.data_dir.clone_from(data_dir);

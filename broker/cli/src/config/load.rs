@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::settings::{LISTENER_SETTINGS, SETTINGS, Setting};
 use super::value::Value;
@@ -81,7 +81,7 @@ fn apply_file(config: &mut Config, path: &Path, text: &str, places: &mut Places)
     for (name, value) in table.get_ref() {
         let offset = name.span().start;
         match (name.get_ref().as_ref(), value.get_ref()) {
-            ("listeners", DeValue::Array(listeners)) => apply_listeners(config, &file, listeners.as_slice(), places)?,
+            ("listeners", DeValue::Array(listeners)) => apply_listeners(config, &file, listeners, places)?,
             ("listeners", _) => return Err(file.error(offset, "listeners", "is written as [[listeners]]".to_owned())),
             (section, DeValue::Table(keys)) if is_section(section) => {
                 for (key, value) in keys {
@@ -105,7 +105,7 @@ fn apply_file(config: &mut Config, path: &Path, text: &str, places: &mut Places)
 fn apply_listeners(
     config: &mut Config,
     file: &File<'_>,
-    listeners: &[Spanned<DeValue<'_>>],
+    listeners: &DeArray<'_>,
     places: &mut Places,
 ) -> Result<(), ConfigError> {
     // Listeners that the file names replace the default one.

@@ -16,7 +16,7 @@ use mooring_protocol::TopicFilterBuf;
 use mooring_server::ConnectionLimits;
 
 pub(crate) use example::example;
-pub(crate) use load::{ConfigError, load};
+pub(crate) use load::load;
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug)]

@@ -61,9 +61,15 @@ pub(super) async fn run(
                     tracing::warn!(%error, "partitions could not be made ahead; each is made with its first event then");
                 }
             }
-            _ = stop.wait_for(|stop| *stop) => return,
+            () = stopped(&mut stop) => return,
         }
     }
+}
+
+/// Waits until `stop` turns true.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone stops nobody any more: that is the end, too.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 const PARTITION_DAYS_AHEAD: u16 = 3;
