@@ -283,7 +283,7 @@ mod tests {
     fn check(frames: &[u8], payload: &[u8], kept: &[u8]) {
         for piece_bytes in [1, 2, 3, 7, 64, frames.len()] {
             let mut websocket = WebSocket::default();
-            let mut got = Vec::new();
+            let mut got: Vec<u8> = Vec::new();
             for piece in frames.chunks(piece_bytes.max(1)) {
                 let mut piece = piece.to_vec();
                 let count = websocket.unframe(&mut piece).unwrap();
