@@ -58,6 +58,27 @@ fn an_error_says_where_and_whose_fault() {
     assert_eq!(at(r#"30 [ "/////////" 00 ]"#).fault(), Fault::LimitExceeded);
 }
 
+/// One more of the same is refused in `testdata/refused.txt`.
+#[test]
+fn what_is_exactly_at_a_limit_is_accepted() {
+    let topic = "x".repeat(100);
+    for (version, notation) in [
+        ("v5", r#"30 [ "1/2/3/4/5/6/7/8" 00 ]"#),
+        ("v311", &format!(r#"30 [ "{topic}" ]"#)),
+        ("v5", r#"30 [ "a" [ 26 "k" "" 26 "k" "" 26 "k" "" ] ]"#),
+        ("v5", r#"30 [ "a" [ 0B 01 0B 01 0B 01 0B 01 0B 01 0B 01 ] ]"#),
+        ("v5", r#"82 [ 0001 00 "a" 00 "b" 00 "c" 00 ]"#),
+        ("v311", r#"A2 [ 0001 "a" "b" "c" ]"#),
+    ] {
+        let bytes = notation::bytes(notation);
+        let read = decode(&bytes, notation::version(version), &LIMITS);
+        assert!(matches!(read, Ok(Some(_))), "{notation}: {read:?}");
+    }
+    let mut largest = notation::bytes(r#"30 E5 07 "a""#);
+    largest.resize(1000, 0);
+    assert!(matches!(decode(&largest, notation::version("v311"), &LIMITS), Ok(Some((_, 1000)))));
+}
+
 #[test]
 fn the_header_alone_is_enough_to_refuse() {
     for header in ["00 7F", "36 7F", "38 7F", "60 7F", "81 7F", "C0 01", "30 E8 07", "10 E8 07", "30 85 00"] {
