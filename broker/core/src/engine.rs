@@ -416,6 +416,12 @@ impl Engine {
         self.drain(now, connection, into, bytes_max)
     }
 
+    /// Whether a connection only waits for its last bytes to go out: the driver need not wait long for a socket that takes none.
+    #[must_use]
+    pub fn is_closing(&self, connection: ConnectionId) -> bool {
+        self.connections.get(connection).is_none_or(|connection| connection.state == crate::connection::State::Closing)
+    }
+
     /// A paused connection that may be read again.
     pub fn poll_resume(&mut self) -> Option<ConnectionId> {
         self.resumed.pop_front()
