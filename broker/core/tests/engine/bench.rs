@@ -1,0 +1,465 @@
+//! A test bench: one or several engines stepped in virtual time, a log whose disk can be held back, and clients that speak through the codec.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mooring_core::record::{Recovered, Replay};
+use mooring_core::{
+    Access, ConnectionId, Engine, EngineConfig, Flow, Identity, Limits, LogSequence, MessageId, Notice, NoticeKind,
+    Now, Principal, Record, ServicePublish, SessionKey, ShardId, SharedMessage, Verdict, home_shard,
+};
+use mooring_protocol::{
+    Connect, DecodeLimits, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Subscription, SubscriptionOptions,
+    TopicFilter, TopicFilterBuf, TopicName, TopicNameBuf, Unsubscribe, Version, decode, encode,
+};
+
+use crate::text::describe;
+
+/// A client of the bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client(usize);
+
+struct Socket {
+    shard: usize,
+    id: ConnectionId,
+    version: Version,
+    bytes: Vec<u8>,
+    received: Vec<String>,
+    open: bool,
+    reads: bool,
+    flow: Flow,
+}
+
+/// What the test allows; everything, unless it says otherwise.
+#[derive(Default)]
+pub struct TestAccess {
+    pub refused: std::sync::Mutex<Vec<String>>,
+    generation: AtomicU64,
+}
+
+impl TestAccess {
+    /// Refuses a topic or filter from now on.
+    pub fn refuse(&self, text: &str) {
+        self.refused.lock().unwrap().push(text.to_owned());
+        self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn verdict(&self, text: &str) -> Verdict {
+        let refused = self.refused.lock().unwrap().iter().any(|refused| refused == text);
+        let reason = if refused { ReasonCode::NotAuthorized } else { ReasonCode::Success };
+        Verdict { allow: !refused, reason, rule: Arc::from(if refused { "test refuses" } else { "test allows" }) }
+    }
+}
+
+impl Access for TestAccess {
+    fn publish(&self, _: &Principal, topic: TopicName<'_>) -> Verdict {
+        self.verdict(topic.as_str())
+    }
+
+    fn subscribe(&self, _: &Principal, filter: TopicFilter<'_>) -> Verdict {
+        self.verdict(filter.as_str())
+    }
+
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+}
+
+/// How a bench is set up.
+pub struct Setup {
+    pub shards: u16,
+    pub durable: bool,
+    pub limits: Limits,
+    pub events: Vec<&'static str>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { shards: 1, durable: true, limits: Limits { keepalive_s_max: 0, ..Limits::DEFAULT }, events: vec![] }
+    }
+}
+
+pub struct Bench {
+    setup: Setup,
+    pub access: Arc<TestAccess>,
+    pub engines: Vec<Engine>,
+    pub now: Now,
+    sockets: Vec<Socket>,
+    next_connection: u32,
+    /// Records of before the last crash.
+    past: Vec<(usize, Record)>,
+    /// Every record since, in the order in which the log got it, with its shard.
+    pub records: Vec<(usize, Record)>,
+    /// How many of them are on disk.
+    durable: usize,
+    /// Whether the disk stands still.
+    pub hold_log: bool,
+    /// Whether messages between shards stand still.
+    pub hold_shards: bool,
+    between: VecDeque<(usize, ShardId, mooring_core::ShardMessage)>,
+    pub notices: Vec<Notice>,
+    pub tapped: Vec<SharedMessage>,
+    pub services_done: Vec<u64>,
+    /// Messages that the log hands back.
+    messages: HashMap<MessageId, SharedMessage>,
+    pub reads: usize,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self::with(Setup::default())
+    }
+
+    pub fn with(setup: Setup) -> Self {
+        let mut bench = Self {
+            setup,
+            access: Arc::default(),
+            engines: vec![],
+            now: Now { monotonic_ms: 1000, unix_ms: 1_800_000_000_000 },
+            sockets: vec![],
+            next_connection: 0,
+            past: vec![],
+            records: vec![],
+            durable: 0,
+            hold_log: false,
+            hold_shards: false,
+            between: VecDeque::new(),
+            notices: vec![],
+            tapped: vec![],
+            services_done: vec![],
+            messages: HashMap::new(),
+            reads: 0,
+        };
+        bench.start(&Recovered::default());
+        bench
+    }
+
+    fn start(&mut self, recovered: &Recovered) {
+        self.engines = (0..self.setup.shards)
+            .map(|shard| {
+                let config = EngineConfig {
+                    shard: ShardId(shard),
+                    shards: self.setup.shards,
+                    limits: self.setup.limits.clone(),
+                    event_filters: self.setup.events.iter().map(|f| TopicFilterBuf::parse(f).unwrap()).collect(),
+                    durable: self.setup.durable,
+                    broker_identity: Identity::new("broker"),
+                };
+                let access: Arc<dyn Access> = Arc::<TestAccess>::clone(&self.access);
+                Engine::new(config, access, recovered, self.now)
+            })
+            .collect();
+        self.settle();
+    }
+
+    /// What is on disk, applied to nothing.
+    pub fn recovered(&self) -> Recovered {
+        let mut replay = Replay::new();
+        self.past.iter().chain(&self.records[..self.durable]).for_each(|(_, record)| replay.apply(record));
+        replay.recovered()
+    }
+
+    /// Kills the node: what is not on disk is gone. Starts it again after so many milliseconds.
+    pub fn crash(&mut self, down_ms: u64) {
+        let recovered = self.recovered();
+        self.records.truncate(self.durable);
+        // The shards number their records from 1 again.
+        self.past.append(&mut self.records);
+        self.durable = 0;
+        self.between.clear();
+        self.sockets.iter_mut().for_each(|socket| socket.open = false);
+        self.now.unix_ms += down_ms;
+        self.now.monotonic_ms = 0;
+        self.start(&recovered);
+    }
+
+    /// Lets time pass, and handles every deadline at its time.
+    pub fn wait(&mut self, ms: u64) {
+        let end = self.now.monotonic_ms + ms;
+        loop {
+            let due = self.engines.iter().filter_map(Engine::poll_deadline).min().filter(|due| *due <= end);
+            let at = due.unwrap_or(end).max(self.now.monotonic_ms);
+            self.now.unix_ms += at - self.now.monotonic_ms;
+            self.now.monotonic_ms = at;
+            let now = self.now;
+            self.engines.iter_mut().for_each(|engine| engine.handle_timeout(now));
+            self.settle();
+            if due.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Connects a client of identity `someone` and settles.
+    pub fn connect(&mut self, connect: &Connect<'_>) -> Client {
+        self.connect_as(connect, principal(None))
+    }
+
+    pub fn connect_as(&mut self, connect: &Connect<'_>, principal: Principal) -> Client {
+        let key = SessionKey {
+            identity: principal.identity.clone(),
+            client_id: mooring_core::ClientId::new(connect.client_id),
+        };
+        let shard = usize::from(home_shard(&key, self.setup.shards).0);
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        let flow = self.engines[shard].handle_connect(self.now, id, connect, principal);
+        let (bytes, received) = (vec![], vec![]);
+        self.sockets.push(Socket {
+            shard,
+            id,
+            version: connect.version,
+            bytes,
+            received,
+            open: true,
+            reads: true,
+            flow,
+        });
+        self.settle();
+        Client(self.sockets.len() - 1)
+    }
+
+    /// Connects, and expects to be accepted.
+    pub fn open(&mut self, connect: &Connect<'_>) -> Client {
+        let client = self.connect(connect);
+        let received = self.take(client);
+        assert!(received[0].starts_with("CONNACK") && received[0].contains("Success"), "{received:?}");
+        client
+    }
+
+    /// Sends a packet and settles.
+    pub fn send<'a>(&mut self, client: Client, packet: impl Into<Packet<'a>>) -> Flow {
+        let packet = packet.into();
+        let socket = &mut self.sockets[client.0];
+        assert!(socket.open, "the socket is closed");
+        // Through the codec, so that the engine sees what comes off a wire.
+        let mut bytes = vec![];
+        encode(&packet, socket.version, &mut bytes).unwrap();
+        let (packet, _) = decode(&bytes, socket.version, &DecodeLimits::default()).unwrap().unwrap();
+        socket.flow = self.engines[socket.shard].handle_packet(self.now, socket.id, &packet);
+        let flow = socket.flow;
+        self.settle();
+        flow
+    }
+
+    pub fn subscribe(&mut self, client: Client, filter: &str, qos: u8) {
+        self.subscribe_with(
+            client,
+            filter,
+            SubscriptionOptions { qos: level(qos), ..SubscriptionOptions::default() },
+            None,
+        );
+    }
+
+    pub fn subscribe_with(
+        &mut self,
+        client: Client,
+        filter: &str,
+        options: SubscriptionOptions,
+        identifier: Option<u32>,
+    ) {
+        let filters = [Subscription { filter: TopicFilter::parse(filter).unwrap(), options }];
+        let mut subscribe = Subscribe::new(PacketId::new(9).unwrap(), &filters);
+        subscribe.properties.subscription_id = identifier.and_then(mooring_protocol::SubscriptionId::new);
+        self.send(client, Packet::Subscribe(subscribe));
+    }
+
+    pub fn unsubscribe(&mut self, client: Client, filter: &str) {
+        let filters = [TopicFilter::parse(filter).unwrap()];
+        self.send(client, Packet::Unsubscribe(Unsubscribe::new(PacketId::new(8).unwrap(), &filters)));
+    }
+
+    pub fn publish(&mut self, client: Client, qos: u8, packet_id: u16, topic: &str, payload: &str) -> Flow {
+        self.send(client, publish(qos, packet_id, topic, payload))
+    }
+
+    /// The socket fails.
+    pub fn lose(&mut self, client: Client) {
+        let socket = &mut self.sockets[client.0];
+        socket.open = false;
+        self.engines[socket.shard].handle_closed(self.now, socket.id, None);
+        self.settle();
+    }
+
+    /// Stops or goes on reading at the client.
+    pub fn reads(&mut self, client: Client, reads: bool) {
+        self.sockets[client.0].reads = reads;
+        if reads {
+            self.drain(client.0);
+            self.settle();
+        }
+    }
+
+    pub fn is_open(&self, client: Client) -> bool {
+        self.sockets[client.0].open
+    }
+
+    /// What a client has received since the last look.
+    pub fn take(&mut self, client: Client) -> Vec<String> {
+        std::mem::take(&mut self.sockets[client.0].received)
+    }
+
+    #[track_caller]
+    pub fn expect(&mut self, client: Client, expected: &[&str]) {
+        assert_eq!(self.take(client), expected);
+    }
+
+    pub fn service_publish(&mut self, qos: u8, topic: &str, payload: &str, token: u64) {
+        let publish = ServicePublish {
+            topic: TopicNameBuf::parse(topic).unwrap(),
+            payload: payload.as_bytes().into(),
+            qos: level(qos),
+            retain: false,
+            message_expiry_s: None,
+            properties: Default::default(),
+            token,
+        };
+        self.engines[0].handle_service_publish(self.now, publish);
+        self.settle();
+    }
+
+    pub fn access_changed(&mut self) {
+        let now = self.now;
+        self.engines.iter_mut().for_each(|engine| engine.handle_access_changed(now, None));
+        self.settle();
+    }
+
+    /// The notices of a client as text, in short.
+    pub fn told(&self, client_id: &str) -> Vec<String> {
+        let told = self.notices.iter().filter(|notice| notice.session.client_id.as_str() == client_id);
+        told.map(|notice| match &notice.kind {
+            NoticeKind::Dropped { why, count } => format!("dropped {count}: {why}"),
+            NoticeKind::Disconnected { cause } => format!("disconnected: {cause:?}"),
+            NoticeKind::SessionEnded { why } => format!("ended: {why}"),
+            NoticeKind::PublishRefused { topic, rule } => format!("refused publish {topic}: {rule}"),
+            NoticeKind::SubscribeRefused { filter, rule } => format!("refused subscribe {filter}: {rule}"),
+            NoticeKind::ConnectRefused { reason, .. } => format!("refused: {reason:?}"),
+            NoticeKind::Connected { session_present, .. } => format!("connected, present {session_present}"),
+            NoticeKind::Subscribed { filter, qos } => format!("subscribed {filter} at {qos}"),
+            NoticeKind::Unsubscribed { filter } => format!("unsubscribed {filter}"),
+        })
+        .collect()
+    }
+
+    /// Lets the disk catch up.
+    pub fn sync_log(&mut self) {
+        self.hold_log = false;
+        self.settle();
+    }
+
+    /// Carries everything to where it goes, until nothing moves.
+    pub fn settle(&mut self) {
+        while self.step() {}
+    }
+
+    fn step(&mut self) -> bool {
+        let mut moved = false;
+        for shard in 0..self.engines.len() {
+            while let Some(record) = self.engines[shard].poll_log() {
+                if let Record::Message { id, message, .. } = &record {
+                    self.messages.insert(*id, message.clone());
+                }
+                self.records.push((shard, record));
+                moved = true;
+            }
+            while let Some((to, message)) = self.engines[shard].poll_shard() {
+                self.between.push_back((shard, to, message));
+                moved = true;
+            }
+            while let Some(id) = self.engines[shard].poll_read() {
+                self.reads += 1;
+                let message = self.messages.get(&id).cloned();
+                self.engines[shard].handle_read(self.now, id, message);
+                moved = true;
+            }
+            self.notices.extend(std::iter::from_fn(|| self.engines[shard].poll_notice()));
+            self.tapped.extend(std::iter::from_fn(|| self.engines[shard].poll_service()));
+            self.services_done
+                .extend(std::iter::from_fn(|| self.engines[shard].poll_service_done().map(|(token, _)| token)));
+            while let Some(id) = self.engines[shard].poll_dirty() {
+                let at = self.sockets.iter().position(|socket| socket.open && socket.shard == shard && socket.id == id);
+                at.into_iter().for_each(|at| self.drain(at));
+                moved = true;
+            }
+        }
+        if !self.hold_log && self.durable < self.records.len() {
+            self.durable = self.records.len();
+            let mut counts = BTreeMap::<usize, u64>::new();
+            self.records.iter().for_each(|(shard, _)| *counts.entry(*shard).or_default() += 1);
+            for (shard, count) in counts {
+                self.engines[shard].handle_log_durable(self.now, LogSequence(count));
+            }
+            moved = true;
+        }
+        while !self.hold_shards
+            && let Some((from, to, message)) = self.between.pop_front()
+        {
+            let from = ShardId(u16::try_from(from).unwrap());
+            self.engines[usize::from(to.0)].handle_shard_message(self.now, from, message);
+            moved = true;
+        }
+        moved
+    }
+
+    fn drain(&mut self, at: usize) {
+        let socket = &mut self.sockets[at];
+        if !socket.reads {
+            return;
+        }
+        loop {
+            let drained = self.engines[socket.shard].drain_output(self.now, socket.id, &mut socket.bytes, 64 * 1024);
+            while let Some((packet, size)) =
+                decode(&socket.bytes, socket.version, &DecodeLimits::PROTOCOL).expect("the server's bytes are packets")
+            {
+                socket.received.push(describe(&packet));
+                socket.bytes.drain(..size);
+            }
+            if drained.close {
+                socket.open = false;
+                self.engines[socket.shard].handle_closed(self.now, socket.id, None);
+            }
+            if !drained.more {
+                return;
+            }
+        }
+    }
+}
+
+/// A client of the identity `someone`.
+pub fn principal(presence_topic: Option<&str>) -> Principal {
+    Principal {
+        identity: Identity::new("someone"),
+        certificate_serial: Some("0a".into()),
+        presence_topic: presence_topic.map(|topic| TopicNameBuf::parse(topic).unwrap()),
+        address: "192.0.2.1:1".into(),
+        listener: "test".into(),
+    }
+}
+
+/// A 5.0 client with a clean session and no keep alive.
+pub fn v5(client_id: &str) -> Connect<'_> {
+    Connect { keep_alive_s: 0, ..Connect::new(client_id) }
+}
+
+/// A 5.0 client whose session lasts for an hour.
+pub fn lasting(client_id: &str) -> Connect<'_> {
+    let mut connect = Connect { clean_start: false, ..v5(client_id) };
+    connect.properties.session_expiry_s = Some(3600);
+    connect
+}
+
+/// A 3.1.1 client.
+pub fn v311(client_id: &str, clean: bool) -> Connect<'_> {
+    Connect { version: Version::V3_1_1, clean_start: clean, ..v5(client_id) }
+}
+
+pub fn publish<'a>(qos: u8, packet_id: u16, topic: &'a str, payload: &'a str) -> Publish<'a> {
+    let packet_id = PacketId::new(packet_id).filter(|_| qos > 0);
+    let publish = Publish::new(TopicName::parse(topic).unwrap(), payload.as_bytes());
+    Publish { qos: level(qos), packet_id, ..publish }
+}
+
+pub fn level(qos: u8) -> QoS {
+    QoS::try_from(qos).unwrap()
+}
