@@ -419,7 +419,7 @@ impl Engine {
     /// Whether a connection only waits for its last bytes to go out: the driver need not wait long for a socket that takes none.
     #[must_use]
     pub fn is_closing(&self, connection: ConnectionId) -> bool {
-        self.connections.get(connection).is_none_or(|connection| connection.state == crate::connection::State::Closing)
+        self.connections.get(connection).is_none_or(|connection| connection.state == State::Closing)
     }
 
     /// A paused connection that may be read again.
