@@ -1,6 +1,9 @@
 //! Records to write, short to say.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub(crate) mod model;
+pub(crate) mod world;
+
 use std::sync::Arc;
 
 use mooring_core::message::{Message, MessageId, SharedMessage};
@@ -9,7 +12,7 @@ use mooring_core::{ClientId, Identity, SessionId, SessionKey};
 use mooring_log::{Log, LogOptions, sim::FaultyDisk};
 use mooring_protocol::{QoS, TopicFilterBuf, TopicNameBuf};
 
-pub fn message(topic: &str, payload: &[u8]) -> SharedMessage {
+pub(crate) fn message(topic: &str, payload: &[u8]) -> SharedMessage {
     Arc::new(Message {
         topic: TopicNameBuf::parse(topic).unwrap(),
         payload: payload.into(),
@@ -23,7 +26,7 @@ pub fn message(topic: &str, payload: &[u8]) -> SharedMessage {
     })
 }
 
-pub fn session(id: u64) -> Record {
+pub(crate) fn session(id: u64) -> Record {
     Record::Session(SessionRecord {
         session: SessionId(id),
         key: SessionKey { identity: Identity::new("user:ann"), client_id: ClientId::new(&format!("phone-{id}")) },
@@ -33,7 +36,7 @@ pub fn session(id: u64) -> Record {
     })
 }
 
-pub fn subscription(session: u64, filter: &str) -> Record {
+pub(crate) fn subscription(session: u64, filter: &str) -> Record {
     Record::Subscription {
         session: SessionId(session),
         filter: TopicFilterBuf::parse(filter).unwrap(),
@@ -46,7 +49,7 @@ pub fn subscription(session: u64, filter: &str) -> Record {
     }
 }
 
-pub fn delivery(session: u64, sequence: u64) -> Delivery {
+pub(crate) fn delivery(session: u64, sequence: u64) -> Delivery {
     Delivery {
         session: SessionId(session),
         sequence,
@@ -57,7 +60,7 @@ pub fn delivery(session: u64, sequence: u64) -> Delivery {
 }
 
 /// A message for some sessions.
-pub fn queued(id: u64, payload: &[u8], deliveries: Vec<Delivery>) -> Record {
+pub(crate) fn queued(id: u64, payload: &[u8], deliveries: Vec<Delivery>) -> Record {
     Record::Message {
         id: MessageId(id),
         message: message("t", payload),
@@ -68,7 +71,7 @@ pub fn queued(id: u64, payload: &[u8], deliveries: Vec<Delivery>) -> Record {
     }
 }
 
-pub fn event(id: u64, payload: &[u8]) -> Record {
+pub(crate) fn event(id: u64, payload: &[u8]) -> Record {
     Record::Message {
         id: MessageId(id),
         message: message("devices/1/telemetry", payload),
@@ -79,7 +82,7 @@ pub fn event(id: u64, payload: &[u8]) -> Record {
     }
 }
 
-pub fn retained(id: u64, topic: &str, payload: &[u8], time: u64) -> Record {
+pub(crate) fn retained(id: u64, topic: &str, payload: &[u8], time: u64) -> Record {
     Record::Message {
         id: MessageId(id),
         message: message(topic, payload),
@@ -90,12 +93,12 @@ pub fn retained(id: u64, topic: &str, payload: &[u8], time: u64) -> Record {
     }
 }
 
-pub fn done(session: u64, sequence: u64) -> Record {
+pub(crate) fn done(session: u64, sequence: u64) -> Record {
     Record::Done { session: SessionId(session), sequence }
 }
 
 /// Everything small, so that a few records fill a segment, and nothing in a thread, so that every run is the same.
-pub fn small_options() -> LogOptions {
+pub(crate) fn small_options() -> LogOptions {
     LogOptions {
         segment_bytes: 2_000,
         checkpoint_every_bytes: 3_000,
@@ -107,17 +110,17 @@ pub fn small_options() -> LogOptions {
     }
 }
 
-pub fn open(disk: &FaultyDisk) -> (Log, Recovered) {
+pub(crate) fn open(disk: &FaultyDisk) -> (Log, Recovered) {
     Log::open(Box::new(disk.clone()), small_options()).unwrap()
 }
 
-pub fn append_all(log: &mut Log, records: &[Record]) {
+pub(crate) fn append_all(log: &mut Log, records: &[Record]) {
     for record in records {
         log.append(record).unwrap();
     }
 }
 
-pub fn segment_names(disk: &FaultyDisk) -> Vec<String> {
+pub(crate) fn segment_names(disk: &FaultyDisk) -> Vec<String> {
     let names = mooring_log::Disk::list(disk).unwrap();
     names.into_iter().filter(|name| name.ends_with(".log")).collect()
 }
