@@ -438,3 +438,66 @@ impl Packet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{decode, frame_len};
+    use crate::wire::Version::{self, V5, V311};
+
+    /// What the decoder says to a packet: its text, or why it is malformed.
+    fn read(raw: &[u8], version: Version) -> String {
+        let framed = match frame_len(raw) {
+            Ok(Some(framed)) => framed,
+            Ok(None) => return "unfinished".into(),
+            Err(malformed) => return malformed.0,
+        };
+        assert_eq!(framed.1, raw.len(), "the whole packet is framed");
+        decode(raw, framed.0, version).map_or_else(|malformed| malformed.0, |packet| packet.to_string())
+    }
+
+    fn check(raw: &[u8], version: Version, said: &str) {
+        let got = read(raw, version);
+        assert!(got.contains(said), "{raw:02x?}: {got:?} does not say {said:?}");
+    }
+
+    #[test]
+    fn what_a_server_may_send_is_read() {
+        check(&[0x20, 2, 1, 0], V311, "CONNACK code 0x00 session present true");
+        check(&[0x20, 6, 0, 0, 3, 0x21, 0, 20], V5, "0x21=U16(20)");
+        check(&[0x32, 6, 0, 1, b'a', 0, 9, b'm'], V311, "PUBLISH \"a\" QoS 1 id 9 payload \"m\"");
+        check(&[0x40, 2, 0, 7], V5, "PUBACK id 7 code 0x00");
+        check(&[0x40, 3, 0, 7, 0x10], V5, "PUBACK id 7 code 0x10");
+        check(&[0x90, 4, 0, 7, 1, 0x80], V311, "SUBACK id 7 codes 01 80");
+        check(&[0xE0, 1, 0x8E], V5, "DISCONNECT code 0x8e");
+        check(&[0xE0, 0], V5, "DISCONNECT code 0x00");
+        check(&[0xD0, 0], V311, "PINGRESP");
+    }
+
+    #[test]
+    fn what_no_server_may_send_is_malformed() {
+        check(&[0x21, 2, 0, 0], V311, "reserved flags");
+        check(&[0x20, 2, 2, 0], V311, "MQTT-3.2.2-1");
+        check(&[0x20, 2, 1, 5], V311, "session present in a CONNACK that refuses");
+        check(&[0x20, 2, 0, 6], V311, "not in the table");
+        check(&[0x20, 2, 0, 0], V5, "ends inside a field");
+        check(&[0x20, 5, 0, 0, 2, 0x24, 2], V5, "not 0 or 1");
+        check(&[0x20, 9, 0, 0, 6, 0x21, 0, 20, 0x21, 0, 20], V5, "twice");
+        check(&[0x36, 5, 0, 1, b'a', 0, 1], V311, "MQTT-3.3.1-4");
+        check(&[0x38, 3, 0, 1, b'a'], V311, "MQTT-3.3.1-2");
+        check(&[0x30, 3, 0, 1, b'#'], V311, "MQTT-3.3.2-2");
+        check(&[0x30, 2, 0, 0], V311, "empty topic name");
+        check(&[0x30, 3, 0, 1, 0], V311, "U+0000");
+        check(&[0x30, 5, 0, 3, 0xED, 0xA0, 0x80], V311, "not UTF-8");
+        check(&[0x32, 5, 0, 1, b'a', 0, 0], V311, "packet identifier 0");
+        check(&[0x40, 3, 0, 7, 0], V311, "beyond the end");
+        check(&[0x40, 3, 0, 7, 0x55], V5, "not one of this packet's");
+        check(&[0x60, 2, 0, 7], V311, "reserved flags");
+        check(&[0x90, 3, 0, 7, 3], V311, "MQTT-3.9.3-2");
+        check(&[0xE0, 1, 0x04], V5, "MQTT-3.14.2-1");
+        check(&[0xE0, 7, 0, 5, 0x11, 0, 0, 0, 1], V5, "does not belong");
+        check(&[0xE0, 0], V311, "no packet that a server may send");
+        check(&[0xF0, 1, 0x19], V5, "MQTT-3.15.2-1");
+        check(&[0xD0, 0x80, 0x00], V5, "MQTT-1.5.5-1");
+        check(&[0xD0, 0xFF, 0xFF, 0xFF, 0xFF], V5, "more than four bytes");
+    }
+}

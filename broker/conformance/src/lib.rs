@@ -5,7 +5,7 @@
 //! [`Options::target`] and gives a [`Report`]; [`statements`] says, for each normative statement, whether a case checks
 //! it and, if none does, why it can't be seen from outside.
 //!
-//! The layers, each built on those before it: [`wire`](self) encodes what a client may and may not send, `decode` reads
+//! The layers, each built on those before it: `wire` encodes what a client may and may not send, `decode` reads
 //! what a server sends and refuses what no server may send, `client` is a blocking connection with expectations, `cases`
 //! are the checks, `runner` runs them in parallel, `report` says how it went.
 
@@ -27,7 +27,7 @@ pub use case::{Case, CaseResult, Failure, Outcome};
 pub use cases::cases;
 pub use error::Error;
 pub use options::{Options, Tls};
-pub use report::{ChapterCount, Report};
+pub use report::{ChapterCount, Coverage, Report};
 pub use runner::run;
 pub use statement::{Standing, Statement, statements};
 pub use target::{Features, Target};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::case::{CaseResult, Outcome};
+use crate::statement::{Standing, statements};
 use crate::wire::Version;
 
 /// The results of a run.
@@ -15,6 +16,8 @@ pub struct Report {
     pub target: String,
     /// How many cases there are in each chapter, and how they ended.
     pub chapters: Vec<ChapterCount>,
+    /// How the normative statements of each version stand to the suite.
+    pub coverage: Vec<Coverage>,
     /// The results in the order of the suite.
     pub results: Vec<CaseResult>,
     /// How long the run took.
@@ -37,10 +40,36 @@ pub struct ChapterCount {
     pub skipped: usize,
 }
 
+/// How the normative statements of a version stand to the suite.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// The version.
+    pub version: Version,
+    /// Statements that a case checks.
+    pub cased: usize,
+    /// Statements that bind a server and cannot be seen from outside.
+    pub unseen: usize,
+    /// Statements that bind clients alone.
+    pub client: usize,
+}
+
+impl Coverage {
+    fn of(version: Version) -> Self {
+        let count = |is: fn(&Standing) -> bool| statements(version).iter().filter(|one| is(&one.standing)).count();
+        Self {
+            version,
+            cased: count(|standing| matches!(standing, Standing::Cased)),
+            unseen: count(|standing| matches!(standing, Standing::Unseen(_))),
+            client: count(|standing| matches!(standing, Standing::Client)),
+        }
+    }
+}
+
 impl Report {
     pub(crate) fn new(target: String, results: Vec<CaseResult>, elapsed: Duration) -> Self {
         let chapters = count(&results);
-        Self { target, chapters, results, elapsed }
+        let coverage = [Version::V311, Version::V5].map(Coverage::of).to_vec();
+        Self { target, chapters, coverage, results, elapsed }
     }
 
     /// Whether a case failed.
@@ -103,7 +132,15 @@ impl fmt::Display for Report {
         }
         let (passed, failed, skipped) = self.sum();
         writeln!(f, "{:<7} {:<44} {passed:>6} {failed:>6} {skipped:>7}", "", "all")?;
-        writeln!(f, "{} against {} in {:.1} s", self.results.len(), self.target, self.elapsed.as_secs_f32())
+        for Coverage { version, cased, unseen, client } in &self.coverage {
+            writeln!(
+                f,
+                "MQTT {version}: of {} normative statements {cased} have cases, {unseen} cannot be seen from outside, \
+                 {client} bind clients alone",
+                cased + unseen + client
+            )?;
+        }
+        writeln!(f, "{} cases against {} in {:.1} s", self.results.len(), self.target, self.elapsed.as_secs_f32())
     }
 }
 

@@ -141,6 +141,20 @@ fn after_connect(list: &mut List) {
         }
         Ok(())
     });
+    list.both("ack-of-other-qos", "", "", "a PUBACK for a QoS 2 message, a PUBREC for a QoS 1 message", |t| {
+        t.need_qos(2)?;
+        for (qos, first) in [(2, wire::PUBACK), (1, wire::PUBREC), (2, wire::PUBCOMP)] {
+            let topic = t.topic("t");
+            let mut client = t.client()?;
+            client.subscribe(&topic, qos)?;
+            t.client()?.publish(&topic, "m", qos)?;
+            let delivery = client.expect_publish("the message")?;
+            client.send(&wire::ack(first, delivery.pid));
+            client.send(&wire::PINGREQ);
+            answers_or_closes(t, client)?;
+        }
+        Ok(())
+    });
     list.both("ack-zero", "", "", "acknowledgements with packet identifier 0 are ignored or refused", |t| {
         for first in [wire::PUBACK, wire::PUBREC, wire::PUBREL, wire::PUBCOMP] {
             let mut client = t.client()?;

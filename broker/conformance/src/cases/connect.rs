@@ -266,7 +266,18 @@ fn refused_data(t: &Target) -> Check {
     watcher.expect_nothing("nothing from a client whose CONNECT was refused")
 }
 
+/// Several connections, begun at different times: a server that looks only now and then would be in time for some.
 fn silence(t: &Target) -> Check {
+    let delays = [0, 900, 1800, 2700].map(Duration::from_millis);
+    std::thread::scope(|scope| {
+        let waits = delays.map(|delay| scope.spawn(move || silence_after(t, delay)));
+        let ended = waits.map(|wait| wait.join().unwrap_or_else(|_| Err(Stop::failed("a result", "a panic"))));
+        ended.into_iter().collect()
+    })
+}
+
+fn silence_after(t: &Target, delay: Duration) -> Check {
+    std::thread::sleep(delay);
     let (mut client, _, props) = t.connect_seeing(&t.hello().keep_alive(1))?;
     let keep_alive_s = props.number(property::SERVER_KEEP_ALIVE).unwrap_or(1);
     if keep_alive_s > 3 {

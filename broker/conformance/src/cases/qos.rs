@@ -195,6 +195,40 @@ fn sender(list: &mut List) {
             client.check(delivery.qos == 1 && !delivery.dup, "QoS 1, DUP 0", delivery.to_string())
         },
     );
+    list.both("pubrec-repeated", "4.3.3-1", "4.3.3-4", "a repeated PUBREC gets a PUBREL again", |t| {
+        t.need_qos(2)?;
+        let topic = t.topic("t");
+        let mut client = t.client()?;
+        client.subscribe(&topic, 2)?;
+        client.publish(&topic, "m", 2)?;
+        let delivery = client.expect_publish("the message")?;
+        for _ in 0..2 {
+            client.send(&wire::ack(wire::PUBREC, delivery.pid));
+            client.expect_ack(wire::PUBREL, delivery.pid)?;
+        }
+        client.send(&wire::ack(wire::PUBCOMP, delivery.pid));
+        client.expect_nothing("nothing after the PUBCOMP")
+    });
+    list.both("sends-2-at-once", "4.3.3-1", "4.3.3-1 4.3.3-2", "QoS 2 messages are acknowledged in any order", |t| {
+        t.need_qos(2)?;
+        let topic = t.topic("t");
+        let mut client = t.client()?;
+        client.subscribe(&topic, 2)?;
+        let mut publisher = t.client()?;
+        let mut pids = Vec::new();
+        for number in 0..3 {
+            publisher.publish(&topic, &format!("m{number}"), 2)?;
+            pids.push(client.expect_publish("the message")?.pid);
+        }
+        for pid in pids.iter().rev() {
+            client.send(&wire::ack(wire::PUBREC, *pid));
+            client.expect_ack(wire::PUBREL, *pid)?;
+        }
+        for pid in &pids {
+            client.send(&wire::ack(wire::PUBCOMP, *pid));
+        }
+        client.expect_nothing("nothing after the PUBCOMPs")
+    });
     list.both(
         "sends-2",
         "4.3.3-1 3.3.1-3",

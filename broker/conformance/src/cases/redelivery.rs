@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::List;
-use crate::case::Check;
-use crate::client::Client;
+use crate::case::{Check, Stop};
+use crate::client::{Client, Incoming};
 use crate::decode::{Body, Delivery};
 use crate::property::{Props, SESSION_EXPIRY};
 use crate::target::Target;
@@ -142,8 +142,17 @@ fn v5(list: &mut List) {
             let mut client = t.client()?;
             // A topic that a server is likely to refuse.
             client.send(&Publish::new("$SYS/broker/conformance", "refused").qos(2).pid(4).encode(t.version));
-            if client.expect_ack(wire::PUBREC, 4)? < 0x80 {
-                return Err(crate::case::Stop::Skipped("the server refuses no PUBLISH of this client".into()));
+            let packet = match client.next_within(t.options.answer) {
+                Incoming::Packet(packet) => packet,
+                other => return Err(client.unexpected("a PUBREC", &other)),
+            };
+            match packet.body {
+                Body::Ack { first: wire::PUBREC, pid: 4, code: 0x80.., .. } => {}
+                Body::Ack { first: wire::PUBREC, pid: 4, .. } => {
+                    return Err(Stop::Skipped("the server refuses no PUBLISH of this client".into()));
+                }
+                Body::Disconnect { .. } => return Err(Stop::Skipped("the server refuses by closing".into())),
+                _ => return Err(client.wrong("a PUBREC", &packet)),
             }
             client.publish_as(Publish::new(&topic, "new").qos(2).pid(4))?;
             watcher.expect_message("new").map(|_| ())

@@ -156,18 +156,6 @@ fn v5(list: &mut List) {
         client.disconnect();
         t.forget(&id)
     });
-    list.v5(
-        "delay-clean-start",
-        "3.1.2-8 3.1.2-4",
-        "a clean start ends the session, so the delayed will goes out",
-        |t| {
-            let (mut watcher, topic) = watch(t, 1)?;
-            let id = t.id();
-            t.connect(&delayed(t, &id, &topic, 60, 60))?.cut();
-            let _client = t.connect(&t.hello_as(&id))?;
-            arrives_after(&mut watcher, 0)
-        },
-    );
     list.v5("expiry", "3.3.2-6", "the expiry interval of a will goes out with it", |t| {
         let (mut watcher, topic) = watch(t, 1)?;
         let will = Will::new(&topic, "will").props(Props::new().u32(property::MESSAGE_EXPIRY, 100));
