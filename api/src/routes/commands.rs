@@ -123,11 +123,10 @@ async fn is_online(context: &ApiContext, device: Uuid) -> bool {
 ///
 /// Also one whose answer came late.
 #[utoipa::path(
-    get, path = "/v1/devices/{device_id}/commands/{request}", tag = "commands",
-    params(("device_id" = Uuid, Path), ("request" = Uuid, Path)),
+    get, path = "/v1/commands/{request}", tag = "commands", params(("request" = Uuid, Path)),
     responses(
         (status = 200, description = "The command", body = CommandBody),
-        (status = 400, description = "An id is no UUID", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "The request is no UUID", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
         (status = 403, description = "The token lacks the scope devices:read", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such command to a device of yours", body = Problem, content_type = "application/problem+json"),
@@ -138,13 +137,13 @@ async fn is_online(context: &ApiContext, device: Uuid) -> bool {
 pub(super) async fn one(
     State(context): State<ApiContext>,
     caller: Caller,
-    path: Result<Path<(Uuid, Uuid)>, PathRejection>,
+    request: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<CommandBody>, Problem> {
     caller.require(Scope::DevicesRead)?;
-    let Path((id, request)) = path?;
-    caller.device(&context, id, Wish::See).await?;
-    let command = context.store.command(request).await?.filter(|command| command.device == id);
-    let command = command.ok_or_else(|| Problem::not_found(format!("No command {request} to this device.")))?;
+    let Path(request) = request?;
+    let none = || Problem::not_found(format!("No command {request} to a device of yours."));
+    let command = context.store.command(request).await?.ok_or_else(none)?;
+    caller.device(&context, command.device, Wish::See).await.map_err(|_| none())?;
     Ok(Json(command.into()))
 }
 

@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use mooring_api::{AdminContext, ApiContext, CommandDesk, HttpLimits, Lifetimes, Service, admin_router, router};
 use mooring_auth::{AnonymousPolicy, Authenticators, CertificateAuthenticator, RevokedSet, Rights, system_clock};
 use mooring_core::Identity;
-use mooring_server::{ListenerConfig, ListenerKind, Node, Server, ServerConfig};
+use mooring_server::{ListenerConfig, ListenerKind, Server, ServerConfig};
 use mooring_store::{Store, StoreOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -113,10 +113,6 @@ impl Instance {
 
     pub(crate) fn store(&self) -> &Store {
         &self.store
-    }
-
-    pub(crate) fn node(&self) -> Node {
-        self.server.node()
     }
 
     /// Whether this start made the certificate authority, and so the data directory.
