@@ -1,0 +1,209 @@
+//! Opening many connections, and subscribing on them.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use mooring_protocol::{
+    Connect, ConnectProperties, PacketId, QoS, Subscribe, Subscription, TopicFilter, Version, encode,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::args::Common;
+use crate::engine::{Connected, Shared};
+use crate::frame::{self, Received};
+use crate::transport::{Connector, Opened};
+use crate::websocket::{Deframer, append_frame};
+
+/// Nobody waits longer for a broker that does not answer.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// Filters in one SUBSCRIBE.
+const FILTERS_PER_PACKET: usize = 100;
+
+/// SUBSCRIBE packets without their SUBACK, over all connections: more would only measure the depth of sockets.
+const SUBSCRIBES_IN_FLIGHT: u64 = 64;
+
+/// How a client opens its session.
+#[derive(Clone, Debug)]
+pub(crate) struct ClientSettings {
+    pub(crate) client_id: String,
+    pub(crate) clean_start: bool,
+}
+
+impl ClientSettings {
+    /// A clean session of this run's own.
+    pub(crate) fn clean(run: &str, name: &str) -> Self {
+        Self { client_id: format!("{run}-{name}"), clean_start: true }
+    }
+
+    /// A session that outlives its connection.
+    pub(crate) fn persistent(run: &str, name: &str) -> Self {
+        Self { client_id: format!("{run}-{name}"), clean_start: false }
+    }
+}
+
+/// Opens connections to the broker under test.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    connector: Connector,
+    common: Common,
+    opened: Cell<usize>,
+    /// Part of each client id and topic, so that runs do not meet each other's leftovers.
+    pub(crate) run: String,
+}
+
+impl Opener {
+    pub(crate) fn new(common: &Common) -> Result<Self> {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+        let run = format!("b{:x}{:x}", std::process::id(), now.subsec_micros());
+        Ok(Self { connector: Connector::new(&common.target)?, common: common.clone(), opened: Cell::new(0), run })
+    }
+
+    /// Connects one client, to its CONNACK.
+    pub(crate) async fn connect(&self, settings: &ClientSettings) -> Result<Connected> {
+        let index = self.opened.replace(self.opened.get() + 1);
+        let connecting = self.connect_numbered(index, settings);
+        match tokio::time::timeout(ANSWER_WITHIN, connecting).await {
+            Ok(connected) => connected.with_context(|| format!("client {}", settings.client_id)),
+            Err(_) => bail!("client {}: no CONNACK within {ANSWER_WITHIN:?}", settings.client_id),
+        }
+    }
+
+    async fn connect_numbered(&self, index: usize, settings: &ClientSettings) -> Result<Connected> {
+        let Opened { mut transport, received } = self.connector.open(index).await?;
+        let mut deframer = self.connector.is_websocket().then(Deframer::default);
+        let mut packet = self.encode_connect(settings)?;
+        if deframer.is_some() {
+            let mut framed = Vec::new();
+            append_frame(&packet, &mut framed);
+            packet = framed;
+        }
+        transport.write_all(&packet).await?;
+        transport.flush().await?;
+        let (mut mqtt, mut fresh) = (Vec::new(), received);
+        loop {
+            if let Some(deframer) = &mut deframer {
+                let length = deframer.deframe(&mut fresh, &mut Vec::new())?.length;
+                fresh.truncate(length);
+            }
+            mqtt.append(&mut fresh);
+            if let Some((connack, size)) = frame::read(&mqtt, self.version())? {
+                let (receive_maximum, session_present) = check_connack(&connack)?;
+                let received = mqtt.split_off(size);
+                return Ok(Connected { transport, deframer, received, receive_maximum, session_present });
+            }
+            ensure!(transport.read_buf(&mut fresh).await? > 0, "the broker closed the connection before its CONNACK");
+        }
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        self.common.target.version()
+    }
+
+    fn encode_connect(&self, settings: &ClientSettings) -> Result<Vec<u8>> {
+        let version = self.version();
+        let target = &self.common.target;
+        let session_expiry_s = (!settings.clean_start && version.is_v5()).then_some(3600);
+        let connect = Connect {
+            version,
+            clean_start: settings.clean_start,
+            keep_alive_s: 0,
+            username: target.username.as_deref(),
+            password: target.password.as_deref().map(str::as_bytes),
+            properties: ConnectProperties { session_expiry_s, ..ConnectProperties::default() },
+            ..Connect::new(&settings.client_id)
+        };
+        let mut packet = Vec::new();
+        encode(&connect.into(), version, &mut packet)?;
+        Ok(packet)
+    }
+
+    /// Connects many clients, several at a time, and hands each to `connected` in order of completion with its place in the list.
+    pub(crate) async fn connect_all(
+        self: &Rc<Self>,
+        clients: Vec<ClientSettings>,
+        mut connected: impl FnMut(usize, Connected) -> Result<()>,
+    ) -> Result<()> {
+        let mut waiting = clients.into_iter().enumerate();
+        let mut handshakes = tokio::task::JoinSet::new();
+        loop {
+            while handshakes.len() < self.common.connects_in_flight.max(1)
+                && let Some((place, settings)) = waiting.next()
+            {
+                let opener = self.clone();
+                handshakes.spawn_local(async move { opener.connect(&settings).await.map(|link| (place, link)) });
+            }
+            let Some(finished) = handshakes.join_next().await else { return Ok(()) };
+            let (place, link) = finished??;
+            connected(place, link)?;
+        }
+    }
+
+    /// Connects `count` clients named `role` and adds them to the engine; gives their links, in the order of their names.
+    pub(crate) async fn add_links(
+        self: &Rc<Self>,
+        engine: &Shared,
+        role: &str,
+        count: u32,
+        tracker_of: impl Fn(u32) -> Option<usize>,
+    ) -> Result<Vec<usize>> {
+        let clients = (0..count).map(|number| ClientSettings::clean(&self.run, &format!("{role}{number}"))).collect();
+        let mut links = vec![0; count as usize];
+        self.connect_all(clients, |place, connected| {
+            links[place] = engine.add_link(connected, tracker_of(place as u32))?;
+            Ok(())
+        })
+        .await?;
+        Ok(links)
+    }
+}
+
+fn check_connack(received: &Received<'_>) -> Result<(u16, bool)> {
+    match received {
+        Received::ConnAck { refused: None, receive_maximum, session_present } => {
+            Ok((*receive_maximum, *session_present))
+        }
+        Received::ConnAck { refused: Some(reason), .. } => bail!("the broker refused the connection: {reason}"),
+        other => bail!("{other:?} in place of a CONNACK"),
+    }
+}
+
+/// Subscribes each link to its filters, and waits for every SUBACK. Gives the seconds that it took.
+pub(crate) async fn subscribe_all(
+    engine: &Shared,
+    version: Version,
+    qos: QoS,
+    subscriptions: &[(usize, Vec<String>)],
+) -> Result<f64> {
+    let started = Instant::now();
+    let before = engine.with(|engine| engine.counters());
+    let mut asked = 0;
+    for (link, filters) in subscriptions {
+        for chunk in filters.chunks(FILTERS_PER_PACKET) {
+            let packet = encode_subscribe(chunk, qos, version)?;
+            engine.with(|engine| engine.send(*link, |out| out.extend_from_slice(&packet)));
+            asked += 1;
+            let answered_min = before.subacks + asked - SUBSCRIBES_IN_FLIGHT.min(asked);
+            if engine.with(|engine| engine.counters().subacks) < answered_min {
+                engine.wait(ANSWER_WITHIN, "SUBACK", |engine| engine.counters().subacks >= answered_min).await?;
+            }
+        }
+    }
+    engine.wait(ANSWER_WITHIN, "SUBACK", |engine| engine.counters().subacks >= before.subacks + asked).await?;
+    let refused = engine.with(|engine| engine.counters().refused) - before.refused;
+    ensure!(refused == 0, "the broker refused {refused} subscriptions");
+    Ok(started.elapsed().as_secs_f64())
+}
+
+/// One SUBSCRIBE. Its id is always the same: SUBACKs are counted, not matched, and a client here has one SUBSCRIBE of a kind in flight.
+pub(crate) fn encode_subscribe(filters: &[String], qos: QoS, version: Version) -> Result<Vec<u8>> {
+    let list = filters
+        .iter()
+        .map(|filter| Ok(Subscription::new(TopicFilter::parse(filter)?, qos)))
+        .collect::<Result<Vec<_>, mooring_protocol::TopicError>>()?;
+    let mut packet = Vec::new();
+    encode(&Subscribe::new(PacketId::FIRST, &list).into(), version, &mut packet)?;
+    Ok(packet)
+}
