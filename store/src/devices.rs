@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::certificates::revoke_certificates_of_device;
 use crate::grants::end_grants_of_device;
-use crate::sql::{Param, ROWS_PER_STATEMENT_MAX, Row, params, rows_of_placeholders};
+use crate::sql::{Param, ROWS_PER_STATEMENT_MAX, Row, params};
 use crate::tx::Tx;
 use crate::{Page, PageRequest, Result, RevocationReason, Store, StoreError};
 
@@ -141,7 +141,7 @@ impl Store {
 }
 
 async fn insert(tx: &mut Tx, into: &'static str, columns: usize, values: &[Param<'_>]) -> Result<u64> {
-    let rows = rows_of_placeholders(values.len() / columns, columns);
+    let rows = tx.rows_of_placeholders(values.len() / columns, columns);
     tx.execute(AssertSqlSafe(format!("INSERT INTO {into} VALUES {rows}")), values).await
 }
 

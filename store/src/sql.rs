@@ -177,12 +177,6 @@ pub(crate) fn position_param(position: u64) -> Result<i64> {
 /// The most rows in one statement: keeps the bound values under the limits of both databases (32,766 of SQLite).
 pub(crate) const ROWS_PER_STATEMENT_MAX: usize = 1000;
 
-/// `($1, $2), ($3, $4)` and so on: the values of `rows` rows with `columns` columns each.
-pub(crate) fn rows_of_placeholders(rows: usize, columns: usize) -> String {
-    let row = |row: usize| format!("({})", placeholders(row * columns + 1, columns));
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
-}
-
 /// `$3, $4, $5`: placeholders from a number on.
 pub(crate) fn placeholders(first: usize, count: usize) -> String {
     (first..first + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")

@@ -204,7 +204,8 @@ async fn connect_sqlite(path: &str, options: &StoreOptions) -> Result<Backend> {
             .idle_timeout(None)
             .max_lifetime(None)
     };
-    let writer = pool(1).connect_with(connect.clone()).await?;
+    // The pages that a large batch touches should fit: 32 MiB.
+    let writer = pool(1).connect_with(connect.clone().pragma("cache_size", "-32768")).await?;
     sqlite_migrator().run(&writer).await.map_err(migration_error)?;
     let readers = pool(options.connections_max.max(1)).connect_with(connect.pragma("query_only", "on")).await?;
     Ok(Backend::Sqlite { writer, readers })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Postgres, SqlSafeStr, Sqlite, Transaction};
 
 use crate::Result;
-use crate::sql::{Param, Row, bind_postgres, bind_sqlite};
+use crate::sql::{Param, Row, bind_postgres, bind_sqlite, placeholders};
 use crate::store::answer_within;
 
 #[derive(Debug)]
@@ -55,6 +55,16 @@ impl Tx {
             Self::Postgres(..) => " FOR UPDATE",
             Self::Sqlite(_) => "",
         }
+    }
+
+    /// Placeholders for `rows` rows of `columns` values each, which are all that the statement binds: `($1, $2), ($3, $4)`, or `(?, ?), (?, ?)`
+    /// for SQLite. It looks up numbered placeholders one by one in a list: with a thousand of them, that would be most of the work.
+    pub(crate) fn rows_of_placeholders(&self, rows: usize, columns: usize) -> String {
+        let row = |row: usize| match self {
+            Self::Postgres(..) => format!("({})", placeholders(row * columns + 1, columns)),
+            Self::Sqlite(_) => format!("({})", vec!["?"; columns].join(", ")),
+        };
+        (0..rows).map(row).collect::<Vec<_>>().join(", ")
     }
 
     /// Keeps others from appending to the audit log until the commit. An advisory lock, since a lock on the table would need more rights on it

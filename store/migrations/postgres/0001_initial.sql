@@ -169,6 +169,7 @@ BEGIN
     );
 END
 $$;
+REVOKE EXECUTE ON FUNCTION ensure_events_partition(date) FROM PUBLIC;
 
 -- Events that could not be stored or applied. The envelope is JSON in bytes: what was refused may be no text for Postgres.
 CREATE TABLE dead_letters (

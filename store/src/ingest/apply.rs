@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{NewEvent, PresenceChange, Refused};
 use crate::shadows::{patch_state, state};
-use crate::sql::{Param, ROWS_PER_STATEMENT_MAX, params, placeholders, rows_of_placeholders};
+use crate::sql::{Param, ROWS_PER_STATEMENT_MAX, params};
 use crate::tx::Tx;
 use crate::{EventKind, Result};
 
@@ -56,8 +56,8 @@ async fn lock_shadows(tx: &mut Tx, devices: &BTreeSet<Uuid>) -> Result<BTreeMap<
     let mut shadows = BTreeMap::new();
     for devices in devices.chunks(ROWS_PER_STATEMENT_MAX) {
         let sql = format!(
-            "SELECT device_id, reported FROM shadows WHERE device_id IN ({}) ORDER BY device_id{}",
-            placeholders(1, devices.len()),
+            "SELECT device_id, reported FROM shadows WHERE device_id IN {} ORDER BY device_id{}",
+            tx.rows_of_placeholders(1, devices.len()),
             tx.for_update(),
         );
         for row in tx.rows(AssertSqlSafe(sql), devices).await? {
@@ -134,7 +134,7 @@ async fn update_from_values<const COLUMNS: usize>(
     rows: &[[Param<'_>; COLUMNS]],
 ) -> Result<()> {
     for rows in rows.chunks(ROWS_PER_STATEMENT_MAX) {
-        let sql = sql.replace("{}", &rows_of_placeholders(rows.len(), COLUMNS));
+        let sql = sql.replace("{}", &tx.rows_of_placeholders(rows.len(), COLUMNS));
         tx.execute(AssertSqlSafe(sql), rows.as_flattened()).await?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use super::copy::{COPY_EVENTS, encode};
 use super::{NewEvent, Refused};
-use crate::sql::{Param, params, position_param, rows_of_placeholders};
+use crate::sql::{Param, params, position_param};
 use crate::store::answer_within;
 use crate::tx::Tx;
 use crate::{Result, StoreError};
@@ -93,7 +93,7 @@ async fn insert_rows(tx: &mut Tx, source: &str, events: &[&NewEvent]) -> Result<
                 payload.as_ref(),
             ]);
         }
-        let rows = rows_of_placeholders(events.len(), 11);
+        let rows = tx.rows_of_placeholders(events.len(), 11);
         let sql = format!(
             "INSERT INTO events \
              (source, position, device_id, kind, name, request_id, at, qos, client, content_type, payload) \

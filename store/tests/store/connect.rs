@@ -1,13 +1,15 @@
 //! Connecting: what is made, what is found again, what is refused.
 
 use mooring_store::{Store, StoreError, StoreOptions};
+use serde_json::json;
 
-use crate::common::{Database, connect};
+use crate::common::{Database, NOW, connect};
 use crate::on_both_databases;
 
 on_both_databases!(
     a_second_start_finds_what_the_first_made,
     two_starts_at_once_make_one_schema,
+    two_processes_may_write_at_once,
     a_newer_schema_is_refused,
     a_changed_migration_is_refused,
     a_closed_store_is_unavailable,
@@ -25,6 +27,20 @@ async fn two_starts_at_once_make_one_schema(db: Database) {
     let (first, second) = tokio::join!(connect(&db.url), connect(&db.url));
     first.ping().await.unwrap();
     second.ping().await.unwrap();
+}
+
+async fn two_processes_may_write_at_once(db: Database) {
+    let device = db.device().await;
+    let write = |store: Store| async move {
+        for _ in 0..20 {
+            store.set_desired(device, &json!({"writes": 1}), None, NOW).await.unwrap();
+        }
+    };
+    let other = connect(&db.url).await;
+    let (first, second) = (tokio::spawn(write(db.store.clone())), tokio::spawn(write(other)));
+    first.await.unwrap();
+    second.await.unwrap();
+    assert_eq!(db.store.shadow(device).await.unwrap().unwrap().desired.version, 40);
 }
 
 async fn a_newer_schema_is_refused(db: Database) {
