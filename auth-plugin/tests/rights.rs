@@ -299,7 +299,7 @@ fn an_owner_does_not_speak_for_the_device_or_the_registry() {
         "commands/start/result/7",
         "commands/start/x",
     ] {
-        desk.denies(&client(OWNER), Publish, &of(A, rest), "does not include this");
+        desk.denies(&client(OWNER), Publish, &of(A, rest), "no right of this person includes");
     }
 }
 
@@ -325,12 +325,12 @@ fn a_person_whose_id_is_that_of_a_device_is_not_the_device() {
 fn a_guest_sees_and_a_member_commands() {
     let guest = Desk::shared_as(Role::Guest, None);
     guest.allows(&client(FRIEND), Subscribe, &of(A, "#"), "grant: guest");
-    guest.denies(&client(FRIEND), Publish, &of(A, "commands/start"), "does not include this");
+    guest.denies(&client(FRIEND), Publish, &of(A, "commands/start"), "no right of this person includes");
 
     let member = Desk::shared_as(Role::Member, None);
     member.allows(&client(FRIEND), Subscribe, &of(A, "#"), "grant: member");
     member.allows(&client(FRIEND), Publish, &of(A, "commands/start"), "grant: member");
-    member.denies(&client(FRIEND), Publish, &of(A, "telemetry"), "does not include this");
+    member.denies(&client(FRIEND), Publish, &of(A, "telemetry"), "no right of this person includes");
     member.denies(&client(FRIEND), Subscribe, &of(B, "#"), "has no part in");
 }
 
@@ -343,12 +343,12 @@ fn a_technician_has_the_scopes_that_the_owner_chose() {
     }
     desk.allows(&technician, Publish, &of(A, "commands/start"), "grant: technician");
     for filter in ["#", "+", "telemetry", "state/#", "+/door", "logs/#", "presence", "commands/#", "commands/+", ""] {
-        desk.denies(&technician, Subscribe, &of(A, filter), "does not include this");
+        desk.denies(&technician, Subscribe, &of(A, filter), "no right of this person includes");
     }
     let reader = Desk::shared_as(Role::Technician(vec![Scope::CommandsRead]), None);
-    reader.denies(&technician, Publish, &of(A, "commands/start"), "does not include this");
+    reader.denies(&technician, Publish, &of(A, "commands/start"), "no right of this person includes");
     let nothing = Desk::shared_as(Role::Technician(Vec::new()), None);
-    nothing.denies(&technician, Subscribe, &of(A, "logs"), "does not include this");
+    nothing.denies(&technician, Subscribe, &of(A, "logs"), "no right of this person includes");
 }
 
 #[test]
@@ -435,6 +435,10 @@ fn a_bound_identity_has_the_rights_of_its_user_and_no_others() {
     desk.denies(&client(OWNER), Subscribe, &of(A, "#"), "has no part in");
     assert_eq!(desk.rights.set_owner(id(B), None), [Identity::new("user:ana")]);
 
+    assert_eq!(
+        desk.rights.user_identities(FRIEND),
+        [client(OWNER), client(FRIEND)].map(|identity| Identity::new(&identity))
+    );
     desk.rights.unbind(&Identity::new("user:ana"));
     desk.denies("user:ana", Subscribe, &of(A, "#"), "nobody gave");
 }

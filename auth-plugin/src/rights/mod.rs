@@ -169,6 +169,12 @@ impl Rights {
         self.people().blocked.contains(identity)
     }
 
+    /// Every identity with which this user connects: to block them, or to end their connections, when the user goes.
+    #[must_use]
+    pub fn user_identities(&self, user: Uuid) -> Vec<Identity> {
+        self.identities_of(vec![user])
+    }
+
     /// The identity of a device.
     #[must_use]
     pub fn device_identity(&self, device: DeviceId) -> Identity {
@@ -232,35 +238,28 @@ impl Rights {
         let Some(address) = DeviceAddress::split(asked.text()) else {
             return Err("default-deny: the rights of a person are below devices/<id>/ alone".to_owned());
         };
-        let people = self.people();
-        let now_ms = (self.clock)();
         let Ok(device) = DeviceId::parse(address.id) else {
             return Err(format!("default-deny: devices/{} names no single device", quoted(address.id)));
         };
-        let mut ended = false;
+        let now_ms = (self.clock)();
+        let people = self.people();
+        let mut why = "default-deny: this person has no part in";
         for right in people.rights(user, device) {
             match right {
-                Right::Owner => {
-                    if grant::owner_may(address.rest, asked) {
-                        return Ok(Arc::clone(&self.grounds.owner));
-                    }
+                Right::Owner if grant::owner_may(address.rest, asked) => return Ok(Arc::clone(&self.grounds.owner)),
+                Right::Grant(grant) if grant.has_ended(now_ms) => {
+                    why = "grant-ended: this person's time is over with";
+                    continue;
                 }
-                Right::Grant(grant) if grant.has_ended(now_ms) => ended = true,
-                Right::Grant(grant) => {
-                    if grant.role.may(address.rest, asked) {
-                        return Ok(Arc::clone(self.grounds.of_role(&grant.role)));
-                    }
+                Right::Grant(grant) if grant.role.may(address.rest, asked) => {
+                    return Ok(Arc::clone(self.grounds.of_role(&grant.role)));
+                }
+                Right::Owner | Right::Grant(_) => {
+                    why = "default-deny: no right of this person includes this topic of";
                 }
             }
         }
-        let id = address.id;
-        Err(if ended {
-            format!("grant-ended: the time of the grant for devices/{id} is over")
-        } else if people.rights(user, device).next().is_some() {
-            format!("default-deny: what this person may do with devices/{id} does not include this")
-        } else {
-            format!("default-deny: this person has no part in devices/{id}")
-        })
+        Err(format!("{why} devices/{device}"))
     }
 
     fn people(&self) -> RwLockReadGuard<'_, People> {

@@ -1,15 +1,16 @@
 //! The live set of revoked certificates.
 
 use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use arc_swap::ArcSwap;
 use mooring_certs::{KeyId, Serial};
 
-/// The certificates that are revoked, by issuer and serial number. Asked at each handshake and each CONNECT; changed while listeners run.
-///
-/// A lookup takes no lock. A change copies the set, so that many at once belong into one call of [`RevokedSet::extend`].
+type Revoked = HashSet<(KeyId, Serial)>;
+
+/// The certificates that are revoked, by issuer and serial number. Asked at each handshake and each CONNECT; changed while listeners run, and
+/// every later question sees the change.
 #[derive(Debug, Default)]
-pub struct RevokedSet(ArcSwap<HashSet<(KeyId, Serial)>>);
+pub struct RevokedSet(RwLock<Revoked>);
 
 impl RevokedSet {
     /// An empty set.
@@ -21,33 +22,38 @@ impl RevokedSet {
     /// Whether this certificate is revoked.
     #[must_use]
     pub fn contains(&self, issuer: KeyId, serial: Serial) -> bool {
-        self.0.load().contains(&(issuer, serial))
+        self.read().contains(&(issuer, serial))
     }
 
     /// Adds what was revoked just now.
     pub fn extend(&self, revoked: impl IntoIterator<Item = (KeyId, Serial)>) {
-        let added: Vec<_> = revoked.into_iter().collect();
-        self.0.rcu(|set| {
-            let mut set = HashSet::clone(set);
-            set.extend(added.iter().copied());
-            set
-        });
+        self.write().extend(revoked);
     }
 
-    /// Puts another set in the place of this one: at the start, and when expired entries go.
+    /// Puts another set in the place of this one: at the start, and when expired entries go. There is no moment at which neither is in force.
     pub fn replace(&self, revoked: impl IntoIterator<Item = (KeyId, Serial)>) {
-        self.0.store(std::sync::Arc::new(revoked.into_iter().collect()));
+        let revoked: Revoked = revoked.into_iter().collect();
+        *self.write() = revoked;
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.load().len()
+        self.read().len()
     }
 
     /// Whether nothing is revoked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// A panic in a caller's iterator leaves whole entries: what is revoked stays revoked.
+    fn write(&self) -> RwLockWriteGuard<'_, Revoked> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Revoked> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
