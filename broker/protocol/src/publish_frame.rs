@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::limits::REMAINING_LENGTH_MAX;
+use crate::limits::{PACKET_SIZE_MAX, REMAINING_LENGTH_MAX};
 use crate::packet::{check_head, header_flags};
 use crate::property::id::{MESSAGE_EXPIRY, SUBSCRIPTION_ID, TOPIC_ALIAS};
 use crate::property::{entries_len, read_entries, write_entries};
@@ -117,12 +117,13 @@ impl<'a> PublishFrame<'a> {
     ) -> Result<PublishLayout, EncodeError> {
         check_head(self.qos, self.packet_id, self.topic, version.is_v5() && self.topic_alias.is_some())?;
         let topic_len = u16::try_from(self.topic.len()).map_err(|_| EncodeError::FieldTooLong("topic name"))?;
-        let remaining_length = self.head_len(version).saturating_add(payload_len);
+        let head_len = self.head_len(version);
+        let remaining_length = head_len.saturating_add(payload_len);
         if remaining_length > REMAINING_LENGTH_MAX {
             return Err(EncodeError::PacketTooLarge);
         }
         let start = out.len();
-        out.reserve(5 + remaining_length);
+        out.reserve(5 + head_len);
         Sink::u8(out, (PacketType::Publish as u8) << 4 | header_flags(self.dup, self.qos, self.retain));
         out.var_int(remaining_length);
         Sink::u16(out, topic_len);
@@ -178,6 +179,7 @@ impl<'a> PublishFrame<'a> {
 
     /// Appends the whole packet.
     pub fn encode(&self, version: Version, payload: &[u8], out: &mut Vec<u8>) -> Result<PublishLayout, EncodeError> {
+        out.reserve(self.packet_size(version, payload.len()).min(PACKET_SIZE_MAX));
         let layout = self.encode_head(version, payload.len(), out)?;
         out.extend_from_slice(payload);
         Ok(layout)

@@ -4,11 +4,11 @@ use core::num::{NonZeroU16, NonZeroU32};
 
 use mooring_protocol::{
     Ack, Auth, AuthProperties, ConnAck, ConnAckProperties, Connect, ConnectProperties, DecodeLimits, Disconnect,
-    DisconnectProperties, Packet, PacketId, PayloadFormat, Publish, PublishProperties, QoS, ReasonCode, ReasonCodes,
-    ReasonProperties, RetainHandling, SubAck, Subscribe, SubscribeFilters, SubscribeProperties, Subscription,
-    SubscriptionId, SubscriptionIds, SubscriptionOptions, TopicFilter, TopicName, UnsubAck, Unsubscribe,
-    UnsubscribeFilters, UnsubscribeProperties, UserProperties, Version, Will, WillProperties, decode, encode,
-    encoded_len,
+    DisconnectProperties, PACKET_SIZE_MAX, Packet, PacketId, PacketType, PayloadFormat, Publish, PublishProperties,
+    QoS, REMAINING_LENGTH_MAX, ReasonCode, ReasonCodes, ReasonProperties, RetainHandling, SubAck, Subscribe,
+    SubscribeFilters, SubscribeProperties, Subscription, SubscriptionId, SubscriptionIds, SubscriptionOptions,
+    TopicFilter, TopicName, UnsubAck, Unsubscribe, UnsubscribeFilters, UnsubscribeProperties, UserProperties, Version,
+    Will, WillProperties, decode, encode, encoded_len, peek_header,
 };
 
 use crate::notation;
@@ -180,6 +180,30 @@ fn publish() {
         Publish { dup: true, ..message.clone().at_least_once(id(1)).retained() },
     );
     check("v5", r#"30 [ "a/b" 00 ]"#, Publish { payload: b"", ..message });
+}
+
+#[test]
+fn a_payload_is_judged_by_its_indicator() {
+    let check = |payload_format_indicator, payload, expected| {
+        let properties = PublishProperties { payload_format_indicator, ..PublishProperties::default() };
+        let publish = Publish { properties, ..Publish::new(topic("a"), payload) };
+        assert_eq!(publish.is_payload_format_valid(), expected, "{payload_format_indicator:?} {payload:?}");
+    };
+    check(None, &[0xFF], true);
+    check(Some(PayloadFormat::Bytes), &[0xFF], true);
+    check(Some(PayloadFormat::Utf8), &[0xFF], false);
+    check(Some(PayloadFormat::Utf8), b"text", true);
+}
+
+#[test]
+fn a_header_is_read_as_soon_as_it_is_there() {
+    for part in ["", "30", "30 80", "30 80 80", "30 80 80 80"] {
+        assert_eq!(peek_header(&notation::bytes(part)), Ok(None), "{part}");
+    }
+    let header = peek_header(&notation::bytes("3D FF FF FF 7F")).unwrap().unwrap();
+    assert_eq!((header.packet_type, header.flags), (PacketType::Publish, 0x0D));
+    assert_eq!((header.header_length, header.remaining_length), (5, REMAINING_LENGTH_MAX));
+    assert_eq!(header.packet_size(), PACKET_SIZE_MAX);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use core::num::NonZeroU16;
 
 use mooring_protocol::{
-    DecodeLimits, EncodeError, ForwardedProperties, Packet, PacketId, PublishFrame, PublishLayout, PublishProperties,
-    QoS, SubscriptionIds, TopicName, Version, decode,
+    DecodeLimits, EncodeError, ForwardedProperties, PACKET_SIZE_MAX, Packet, PacketId, PublishFrame, PublishLayout,
+    PublishProperties, QoS, REMAINING_LENGTH_MAX, SubscriptionIds, TopicName, Version, decode,
 };
 use proptest::prelude::*;
 
@@ -76,6 +76,12 @@ fn a_frame_that_no_reader_would_accept_is_not_written() {
     let aliased = PublishFrame { topic_alias: Some(NonZeroU16::MIN), ..without_topic };
     assert_eq!(aliased.encode(Version::V3_1_1, b"", &mut out), Err(EncodeError::NoTopic));
     assert_eq!(out, b"");
-    let too_large = PublishFrame { packet_id: PacketId::new(1), ..frame };
-    assert_eq!(too_large.encode_head(Version::V5, 268_435_455, &mut out), Err(EncodeError::PacketTooLarge));
+    // The topic has three bytes, the packet id two, the property length one.
+    let right = PublishFrame { packet_id: PacketId::new(1), ..frame };
+    assert_eq!(right.encode_head(Version::V5, REMAINING_LENGTH_MAX - 5, &mut out), Err(EncodeError::PacketTooLarge));
+    assert_eq!(
+        right.encode_head(Version::V5, REMAINING_LENGTH_MAX - 6, &mut out).map(|layout| layout.payload_at),
+        Ok(11)
+    );
+    assert_eq!(right.packet_size(Version::V5, REMAINING_LENGTH_MAX - 6), PACKET_SIZE_MAX);
 }

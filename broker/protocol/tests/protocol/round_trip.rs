@@ -1,7 +1,8 @@
 //! What is written is read, in each version.
 
 use mooring_protocol::{
-    DecodeLimits, EncodeError, Packet, Publish, Version, decode, encode, encode_within, encoded_len,
+    Ack, DecodeLimits, EncodeError, PACKET_SIZE_MAX, Packet, PacketId, Publish, REMAINING_LENGTH_MAX, ReasonCode,
+    ReasonProperties, TopicName, UserProperties, Version, decode, encode, encode_within, encoded_len,
 };
 use proptest::prelude::*;
 
@@ -11,6 +12,31 @@ fn written(packet: &Packet<'_>, version: Version) -> Vec<u8> {
     let mut bytes = Vec::new();
     encode(packet, version, &mut bytes).unwrap();
     bytes
+}
+
+#[test]
+fn the_largest_packet_is_written_and_a_larger_one_is_not() {
+    let payload = vec![0; REMAINING_LENGTH_MAX - 3];
+    let largest = Publish::new(TopicName::parse("a").unwrap(), &payload);
+    assert_eq!(encoded_len(&largest.clone().into(), Version::V3_1_1), Ok(PACKET_SIZE_MAX));
+    assert_eq!(encoded_len(&largest.into(), Version::V5), Err(EncodeError::PacketTooLarge));
+}
+
+/// A PUBACK with a reason string of 10 bytes and a user property of 15.
+#[test]
+fn explanations_are_left_out_one_after_the_other() {
+    let properties = ReasonProperties {
+        reason_string: Some("because"),
+        user_properties: UserProperties::Slice(&[("the", "reasons")]),
+    };
+    let reason = ReasonCode::NotAuthorized;
+    let ack = Packet::PubAck(Ack { packet_id: PacketId::FIRST, reason, properties });
+    let len = |size_max| {
+        let mut bytes = Vec::new();
+        encode_within(&ack, Version::V5, size_max, &mut bytes).map(|()| bytes.len())
+    };
+    assert_eq!([len(31), len(30), len(16), len(15), len(5)], [Ok(31), Ok(16), Ok(16), Ok(5), Ok(5)]);
+    assert_eq!(len(4), Err(EncodeError::PacketTooLarge));
 }
 
 proptest! {
