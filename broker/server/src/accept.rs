@@ -48,11 +48,20 @@ pub(crate) async fn run(shard: Rc<Shard>, config: Arc<ListenerConfig>, listener:
 
 /// The peer gave up while it waited: the next socket has nothing to do with it.
 fn is_peers(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
 }
 
 /// Finds room for a socket and gives it to the shard whose turn it is. Meanwhile further sockets wait unaccepted.
-async fn admit(shard: &Rc<Shard>, config: &Arc<ListenerConfig>, socket: TcpStream, address: SocketAddr, trouble: &mut Told) {
+async fn admit(
+    shard: &Rc<Shard>,
+    config: &Arc<ListenerConfig>,
+    socket: TcpStream,
+    address: SocketAddr,
+    trouble: &mut Told,
+) {
     let accepted = Instant::now();
     let admitted = match shard.shared.admission.admit(address.ip()) {
         Ok(admitted) => admitted,

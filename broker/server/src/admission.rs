@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn the_oldest_silent_handshake_makes_room_before_one_that_has_spoken() {
-        let limits = ConnectionLimits { handshakes_max: 2, silent_ms_min: 0, unfinished_ms_min: 60_000, ..Default::default() };
+        let limits =
+            ConnectionLimits { handshakes_max: 2, silent_ms_min: 0, unfinished_ms_min: 60_000, ..Default::default() };
         let admission = admission(limits);
         let spoke = admission.try_handshake_slot().unwrap();
         spoke.heard();

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use mooring_core::{ClientId, ConnectAttempt, Principal, Refusal, SessionKey, home_shard};
@@ -98,7 +98,8 @@ async fn let_in(shard: &Rc<Shard>, stream: Stream, entry: Entry) -> Result<(), F
     let handshake_until = accepted_at + Duration::from_millis(limits.handshake_ms_max.min(limits.connect_ms_max));
     let connect_until = accepted_at + Duration::from_millis(limits.connect_ms_max);
     let arrived = async {
-        let secured = timeout_at(handshake_until, secure(stream, &entry)).await.map_err(|_| Failure::HandshakeTimeout)??;
+        let secured =
+            timeout_at(handshake_until, secure(stream, &entry)).await.map_err(|_| Failure::HandshakeTimeout)??;
         let arrived = timeout_at(connect_until, receive_connect(shard, secured, &entry.slot)).await;
         arrived.map_err(|_| Failure::ConnectTimeout)?
     };
@@ -158,7 +159,10 @@ fn already_secured(stream: Stream, entry: &Entry) -> Secured {
 }
 
 /// Answers the upgrade request of a WebSocket listener; leaves other streams alone.
-async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(stream: S, listener: &ListenerConfig) -> Result<(S, Option<Box<WebSocket>>), Failure> {
+async fn upgrade<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    listener: &ListenerConfig,
+) -> Result<(S, Option<Box<WebSocket>>), Failure> {
     if !listener.kind.is_websocket() {
         return Ok((stream, None));
     }
@@ -196,11 +200,13 @@ async fn receive_connect(shard: &Shard, mut secured: Secured, slot: &HandshakeSl
     loop {
         let more = poll_fn(|cx| {
             let mut scratch = shard.scratch.borrow_mut();
-            let read = std::task::ready!(secured.transport.poll_read(cx, &mut scratch))?;
+            let read = ready!(secured.transport.poll_read(cx, &mut scratch))?;
             received.extend_from_slice(scratch.plain.get(..read.bytes).unwrap_or_default());
-            Poll::Ready(Ok::<_, io::Error>(read.bytes))
+            // The answer to a ping; what the socket does not take goes out before the first packet.
+            let _ = secured.transport.poll_flush(cx)?;
+            Poll::Ready(Ok::<_, io::Error>(read.ended))
         });
-        if more.await? == 0 {
+        if more.await? {
             return Err(Failure::Silent);
         }
         slot.heard();
@@ -276,7 +282,13 @@ pub(crate) async fn ask(
     address: &str,
     listener: &ListenerConfig,
 ) -> Result<Principal, Refusal> {
-    let attempt = ConnectAttempt { connect, peer_certificate, address, listener: &listener.name, allow_anonymous: listener.allow_anonymous };
+    let attempt = ConnectAttempt {
+        connect,
+        peer_certificate,
+        address,
+        listener: &listener.name,
+        allow_anonymous: listener.allow_anonymous,
+    };
     shard.shared.authenticate.authenticate(attempt).await
 }
 

@@ -63,7 +63,14 @@ async fn linger(shard: &Shard, connection: &Connection) {
 
 impl Connection {
     /// A connection whose CONNECT the engine has; `tail` came behind it.
-    pub(crate) fn new(id: ConnectionId, version: Version, transport: Transport, tail: Vec<u8>, flow: Flow, admitted: Admitted) -> Self {
+    pub(crate) fn new(
+        id: ConnectionId,
+        version: Version,
+        transport: Transport,
+        tail: Vec<u8>,
+        flow: Flow,
+        admitted: Admitted,
+    ) -> Self {
         let stage = match flow {
             Flow::Continue => Stage::Open,
             Flow::Pause => Stage::Paused,
@@ -104,9 +111,9 @@ impl Connection {
         was_open
     }
 
-    /// There is nobody left to close in order for.
-    pub(crate) fn lost(&self) {
-        self.lingers.set(false);
+    /// There is nobody left to close in order for. A WebSocket that ended well wants its close frame answered.
+    pub(crate) fn lost(&self, well: bool) {
+        self.lingers.set(well && self.transport.borrow().websocket.is_some());
     }
 
     pub(crate) fn is_blocked(&self) -> bool {
@@ -132,7 +139,7 @@ impl Connection {
         }
     }
 
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.waker.borrow().wake_by_ref();
     }
 
@@ -140,6 +147,10 @@ impl Connection {
         self.waker.borrow_mut().clone_from(cx.waker());
         loop {
             match self.stage.get() {
+                Stage::Open if shard.is_congested() => {
+                    shard.hold(self);
+                    return Poll::Pending;
+                }
                 Stage::Closed => return Poll::Ready(()),
                 Stage::Paused | Stage::Ending => return Poll::Pending,
                 Stage::Open if self.tail_is_whole.replace(false) => self.consume_tail(shard),
@@ -163,7 +174,7 @@ impl Connection {
             shard.flush_later(self.id);
         }
         let received = match ready!(read) {
-            Ok(received) if received.bytes > 0 => received,
+            Ok(received) if !received.ended => received,
             ended => {
                 shard.lose(&mut shard.engine.borrow_mut(), shard.now(), self, ended.err().as_ref());
                 shard.schedule_pump();

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mooring_core::message::SharedMessage;
 use mooring_core::{
-    Authenticate, Counters, Engine, Identity, Limits, LogSequence, MessageId, Principal, Record, ServicePublish, SessionSelector, ShardId,
-    ShardMessage,
+    Authenticate, Counters, Engine, Identity, Limits, LogSequence, MessageId, Principal, Record, ServicePublish,
+    SessionSelector, ShardId, ShardMessage,
 };
 use mooring_protocol::{ReasonCode, TopicFilterBuf};
 use tokio::sync::{oneshot, watch};
@@ -101,6 +101,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) enum ShardInput {
     /// From another shard, in its order.
     Shard(ShardId, Vec<ShardMessage>),
+    /// A shard has taken what waited for it: read on.
+    Room,
     /// All of this shard's records up to this one are on disk.
     Durable(LogSequence),
     /// What the log answered.
@@ -116,7 +118,13 @@ pub(crate) enum ShardInput {
     /// A service listens.
     Tap(Vec<TopicFilterBuf>),
     /// Ends connections; answered with their count.
-    Disconnect { selector: SessionSelector, reason: ReasonCode, why: Arc<str>, purge: bool, ended: oneshot::Sender<usize> },
+    Disconnect {
+        selector: SessionSelector,
+        reason: ReasonCode,
+        why: Arc<str>,
+        purge: bool,
+        ended: oneshot::Sender<usize>,
+    },
     /// Rights changed.
     AccessChanged(Option<Identity>),
     /// New limits.

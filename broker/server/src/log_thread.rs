@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mooring_core::{LogSequence, MessageId, Record, ShardId};
 use mooring_log::{EventReader, Log, LogError};
 
-use crate::handover::{LogInput, Shared, ShardInput};
+use crate::handover::{LogInput, ShardInput, Shared};
 use crate::metric_names;
 
 /// With nothing to do for so long, the log looks after itself.
@@ -19,7 +19,14 @@ const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// Runs until it is told to stop, or until the log fails.
 pub(crate) fn run(shared: &Shared, log: Log) {
-    let mut thread = LogThread { shared, events: log.event_reader(), log, durable: BTreeMap::new(), reads: Vec::new(), maintained: Instant::now() };
+    let mut thread = LogThread {
+        shared,
+        events: log.event_reader(),
+        log,
+        durable: BTreeMap::new(),
+        reads: Vec::new(),
+        maintained: Instant::now(),
+    };
     if let Err(error) = thread.run() {
         tracing::error!(%error, "the log has failed: nothing is acknowledged any more");
         metrics::gauge!(metric_names::LOG_FAILED).set(1.0);

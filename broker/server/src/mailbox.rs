@@ -26,22 +26,22 @@ pub(crate) struct Closed;
 #[derive(Debug)]
 struct Content<T> {
     waiting: Vec<T>,
+    bytes: usize,
     closed: bool,
 }
 
 impl<T> Content<T> {
     const fn new() -> Self {
-        Self { waiting: Vec::new(), closed: false }
+        Self { waiting: Vec::new(), bytes: 0, closed: false }
     }
 
     /// Whether the owner has to be woken: it was told already when something waits.
-    fn push_all(&mut self, items: impl IntoIterator<Item = T>) -> Result<bool, Closed> {
+    fn push(&mut self, item: T) -> Result<bool, Closed> {
         if self.closed {
             return Err(Closed);
         }
-        let was_empty = self.waiting.is_empty();
-        self.waiting.extend(items);
-        Ok(was_empty && !self.waiting.is_empty())
+        self.waiting.push(item);
+        Ok(self.waiting.len() == 1)
     }
 
     fn close(&mut self) -> Vec<T> {
@@ -56,20 +56,28 @@ impl<T> Mailbox<T> {
     }
 
     pub(crate) fn push(&self, item: T) -> Result<(), Closed> {
-        self.push_all([item])
+        self.push_sized(item, 0).map(|_| ())
     }
 
-    pub(crate) fn push_all(&self, items: impl IntoIterator<Item = T>) -> Result<(), Closed> {
-        let wake = lock(&self.content).push_all(items)?;
+    /// Pushes something that holds so many bytes; says how many wait now. Whoever hears that they are too many slows down until the owner has taken
+    /// them.
+    pub(crate) fn push_sized(&self, item: T, bytes: usize) -> Result<usize, Closed> {
+        let mut content = lock(&self.content);
+        let wake = content.push(item)?;
+        content.bytes += bytes;
+        let waiting = content.bytes;
+        drop(content);
         if wake {
             self.wake.notify_one();
         }
-        Ok(())
+        Ok(waiting)
     }
 
-    /// Takes all that waits; `into` must be empty, and gives its memory for what comes next.
-    pub(crate) fn take(&self, into: &mut Vec<T>) {
-        std::mem::swap(&mut lock(&self.content).waiting, into);
+    /// Takes all that waits, and says how many bytes that is; `into` must be empty, and gives its memory for what comes next.
+    pub(crate) fn take(&self, into: &mut Vec<T>) -> usize {
+        let mut content = lock(&self.content);
+        std::mem::swap(&mut content.waiting, into);
+        std::mem::take(&mut content.bytes)
     }
 
     /// Waits until something was pushed.
@@ -91,11 +99,7 @@ impl<T> BlockingMailbox<T> {
     }
 
     pub(crate) fn push(&self, item: T) -> Result<(), Closed> {
-        self.push_all([item])
-    }
-
-    pub(crate) fn push_all(&self, items: impl IntoIterator<Item = T>) -> Result<(), Closed> {
-        let wake = lock(&self.content).push_all(items)?;
+        let wake = lock(&self.content).push(item)?;
         if wake {
             self.wake.notify_one();
         }
@@ -106,7 +110,10 @@ impl<T> BlockingMailbox<T> {
     pub(crate) fn take_within(&self, timeout: Duration, into: &mut Vec<T>) {
         let mut content = lock(&self.content);
         if content.waiting.is_empty() && !content.closed {
-            content = self.wake.wait_timeout(content, timeout).map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
+            content = self
+                .wake
+                .wait_timeout(content, timeout)
+                .map_or_else(|poisoned| poisoned.into_inner().0, |(guard, _)| guard);
         }
         std::mem::swap(&mut content.waiting, into);
     }

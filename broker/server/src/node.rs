@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mooring_core::message::{MessageProperties, SharedMessage};
-use mooring_core::{Counters, Identity, Limits, ServicePublish, SessionInfo, SessionSelector};
+use mooring_core::{Counters, Identity, Limits, ServicePublish, SessionInfo, SessionSelector, home_of_topic};
 use mooring_log::EventReader;
 use mooring_protocol::{QoS, ReasonCode, TopicFilterBuf, TopicNameBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::config::{ListenerConfig, ListenerKind};
 use crate::error::NodeError;
-use crate::handover::{Accepted, Entry, Inspected, LogInput, Shared, ShardInput, Upgraded, ip_of};
+use crate::handover::{Accepted, Entry, Inspected, LogInput, ShardInput, Shared, Upgraded, ip_of};
 use crate::mailbox::Mailbox;
 use crate::stream::PortableStream;
 use crate::taps::MessageStream;
@@ -47,7 +47,14 @@ impl Publish {
     #[must_use]
     pub fn new(topic: TopicNameBuf, payload: impl Into<Vec<u8>>) -> Self {
         let properties = MessageProperties::default();
-        Self { topic, payload: payload.into(), qos: QoS::AtLeastOnce, retain: false, message_expiry_s: None, properties }
+        Self {
+            topic,
+            payload: payload.into(),
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            message_expiry_s: None,
+            properties,
+        }
     }
 }
 
@@ -200,7 +207,8 @@ impl Node {
             slot,
             upgraded: Some(Upgraded { peer_certificate }),
         };
-        let mailbox = self.shared.next_shard().and_then(|shard| self.shared.mailbox(shard)).ok_or(NodeError::Stopped)?;
+        let mailbox =
+            self.shared.next_shard().and_then(|shard| self.shared.mailbox(shard)).ok_or(NodeError::Stopped)?;
         let accepted = Accepted { stream: PortableStream::Other(Box::new(stream)), entry };
         self.push(mailbox, ShardInput::Accepted(Box::new(accepted)))
     }
@@ -211,9 +219,8 @@ impl Node {
 
     /// The shard that accepts a service's messages on a topic: always the same, so that they stay in order.
     fn mailbox_of(&self, topic: &str) -> Result<&Mailbox<ShardInput>, NodeError> {
-        let hash = topic.bytes().fold(0usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
-        let shard = hash % self.shared.shards.len().max(1);
-        self.shared.shards.get(shard).ok_or(NodeError::Stopped)
+        let shard = home_of_topic(topic, self.shared.config.shards);
+        self.shared.mailbox(shard).ok_or(NodeError::Stopped)
     }
 
     /// Asks every shard.

@@ -34,7 +34,9 @@ pub(crate) async fn refuse(shard: &Shard, transport: Transport, version: Version
 pub(crate) fn answer_to(error: &DecodeError) -> Option<(Version, ReasonCode)> {
     match (error.version(), error.reason()) {
         // A client of an unknown version understands the first CONNACK that there was.
-        (version, ReasonCode::UnsupportedProtocolVersion) => Some((version.unwrap_or(Version::V3_1_1), ReasonCode::UnsupportedProtocolVersion)),
+        (version, ReasonCode::UnsupportedProtocolVersion) => {
+            Some((version.unwrap_or(Version::V3_1_1), ReasonCode::UnsupportedProtocolVersion))
+        }
         (Some(Version::V5), reason) => Some((Version::V5, reason)),
         (Some(version), ReasonCode::ClientIdentifierNotValid) => Some((version, ReasonCode::ClientIdentifierNotValid)),
         _ => None,
@@ -46,8 +48,9 @@ pub(crate) async fn close(shard: &Shard, transport: &RefCell<Transport>) -> std:
     poll_fn(|cx| transport.borrow_mut().poll_shutdown(cx)).await?;
     let mut taken = 0;
     while taken < LINGER_BYTES_MAX {
-        let received = poll_fn(|cx| transport.borrow_mut().stream.poll_read(cx, &mut shard.scratch.borrow_mut())).await?;
-        if received.bytes == 0 {
+        let received =
+            poll_fn(|cx| transport.borrow_mut().stream.poll_read(cx, &mut shard.scratch.borrow_mut())).await?;
+        if received.ended {
             break;
         }
         taken += received.bytes;

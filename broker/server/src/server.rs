@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{ConnectionLimits, ListenerConfig, ServerConfig};
 use crate::error::ServerError;
 use crate::events::EventsEnd;
-use crate::handover::{LogInput, Shared, ShardInput};
+use crate::handover::{LogInput, ShardInput, Shared};
 use crate::log_thread;
 use crate::mailbox::{BlockingMailbox, Mailbox};
 use crate::node::Node;
@@ -49,7 +49,11 @@ struct Thread {
 
 impl Server {
     /// Opens the log, binds the listeners, starts the threads, and returns once clients can connect. Blocks; needs no runtime around it.
-    pub fn start(config: ServerConfig, access: Arc<dyn Access>, authenticate: Arc<dyn Authenticate>) -> Result<Self, ServerError> {
+    pub fn start(
+        config: ServerConfig,
+        access: Arc<dyn Access>,
+        authenticate: Arc<dyn Authenticate>,
+    ) -> Result<Self, ServerError> {
         let directory = config.data_dir.join("log");
         if config.durability != Durability::Memory {
             let in_directory = |source| ServerError::DataDir { directory: directory.display().to_string(), source };
@@ -70,8 +74,10 @@ impl Server {
         let listeners = bind_all(&config)?;
         let addresses = addresses(&listeners)?;
         let options = LogOptions { durability: config.durability, ..LogOptions::default() };
-        let (log, recovered) = Log::open(disk, options)
-            .map_err(|source| ServerError::Log { directory: config.data_dir.join("log").display().to_string(), source })?;
+        let (log, recovered) = Log::open(disk, options).map_err(|source| ServerError::Log {
+            directory: config.data_dir.join("log").display().to_string(),
+            source,
+        })?;
         let events = log.event_reader();
         let shared = Arc::new(new_shared(config, authenticate, &events));
         let threads = start_threads(&shared, &access, log, recovered)?;
@@ -249,7 +255,12 @@ fn new_shared(config: ServerConfig, authenticate: Arc<dyn Authenticate>, events:
     }
 }
 
-fn start_threads(shared: &Arc<Shared>, access: &Arc<dyn Access>, log: Log, recovered: Recovered) -> Result<Threads, ServerError> {
+fn start_threads(
+    shared: &Arc<Shared>,
+    access: &Arc<dyn Access>,
+    log: Log,
+    recovered: Recovered,
+) -> Result<Threads, ServerError> {
     let recovered = Arc::new(recovered);
     let mut threads = Threads::default();
     let for_log = Arc::clone(shared);

@@ -29,11 +29,16 @@ impl Scratch {
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
-    /// Bytes at the start of [`Scratch::plain`]; 0 at the end of the stream.
+    /// Bytes at the start of [`Scratch::plain`].
     pub(crate) bytes: usize,
     /// The socket may have more at once.
     pub(crate) full: bool,
+    /// Nothing more will come.
+    pub(crate) ended: bool,
 }
+
+/// The end of a stream.
+pub(crate) const ENDED: Received = Received { bytes: 0, full: false, ended: true };
 
 /// A stream of a kind that this crate does not know.
 pub(crate) trait AnyStream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -116,13 +121,23 @@ impl Stream {
     }
 }
 
-fn poll_read_into<S: AsyncRead + Unpin>(stream: &mut S, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<Received>> {
+fn poll_read_into<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    into: &mut [u8],
+) -> Poll<io::Result<Received>> {
     let mut buffer = ReadBuf::new(into);
     ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    Poll::Ready(Ok(Received { bytes: buffer.filled().len(), full: buffer.remaining() == 0 }))
+    let bytes = buffer.filled().len();
+    Poll::Ready(Ok(Received { bytes, full: buffer.remaining() == 0, ended: bytes == 0 }))
 }
 
-fn poll_write_both<S: AsyncWrite + Unpin>(stream: &mut S, cx: &mut Context<'_>, header: &[u8], bytes: &[u8]) -> Poll<io::Result<usize>> {
+fn poll_write_both<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    header: &[u8],
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
     if header.is_empty() {
         Pin::new(stream).poll_write(cx, bytes)
     } else {
@@ -148,8 +163,10 @@ impl TlsStream {
         loop {
             match self.take_plaintext(&mut scratch.plain)? {
                 // The handshake's own reads may have brought it.
-                Plaintext { bytes, .. } if bytes > 0 => return Poll::Ready(Ok(Received { bytes, full: true })),
-                Plaintext { ended: true, .. } => return Poll::Ready(Ok(Received { bytes: 0, full: false })),
+                Plaintext { bytes, .. } if bytes > 0 => {
+                    return Poll::Ready(Ok(Received { bytes, full: true, ended: false }));
+                }
+                Plaintext { ended: true, .. } => return Poll::Ready(Ok(ENDED)),
                 Plaintext { .. } => {}
             }
             let mut buffer = ReadBuf::new(&mut scratch.cipher);
@@ -157,11 +174,11 @@ impl TlsStream {
             let full = buffer.remaining() == 0;
             let received = buffer.filled();
             if received.is_empty() {
-                return Poll::Ready(Ok(Received { bytes: 0, full: false }));
+                return Poll::Ready(Ok(ENDED));
             }
             let bytes = self.decrypt(received, &mut scratch.plain)?;
             if bytes > 0 {
-                return Poll::Ready(Ok(Received { bytes, full }));
+                return Poll::Ready(Ok(Received { bytes, full, ended: false }));
             }
         }
     }

@@ -60,7 +60,7 @@ impl SysTopics {
             retain: true,
             message_expiry_s: None,
             properties: MessageProperties::default(),
-            // Nobody waits for it.
+            // The shard numbers it.
             token: 0,
         })
     }
@@ -104,28 +104,54 @@ fn loads() -> Vec<Load> {
     type Row = ([&'static str; 3], fn(&Totals) -> u64);
     let rows: [Row; 5] = [
         (
-            ["$SYS/broker/load/messages/received/1min", "$SYS/broker/load/messages/received/5min", "$SYS/broker/load/messages/received/15min"],
+            [
+                "$SYS/broker/load/messages/received/1min",
+                "$SYS/broker/load/messages/received/5min",
+                "$SYS/broker/load/messages/received/15min",
+            ],
             |totals| totals.packets_received,
         ),
         (
-            ["$SYS/broker/load/publish/received/1min", "$SYS/broker/load/publish/received/5min", "$SYS/broker/load/publish/received/15min"],
+            [
+                "$SYS/broker/load/publish/received/1min",
+                "$SYS/broker/load/publish/received/5min",
+                "$SYS/broker/load/publish/received/15min",
+            ],
             |totals| totals.engine.publish_received,
         ),
         (
-            ["$SYS/broker/load/publish/sent/1min", "$SYS/broker/load/publish/sent/5min", "$SYS/broker/load/publish/sent/15min"],
+            [
+                "$SYS/broker/load/publish/sent/1min",
+                "$SYS/broker/load/publish/sent/5min",
+                "$SYS/broker/load/publish/sent/15min",
+            ],
             |totals| totals.engine.publish_sent,
         ),
         (
-            ["$SYS/broker/load/bytes/received/1min", "$SYS/broker/load/bytes/received/5min", "$SYS/broker/load/bytes/received/15min"],
+            [
+                "$SYS/broker/load/bytes/received/1min",
+                "$SYS/broker/load/bytes/received/5min",
+                "$SYS/broker/load/bytes/received/15min",
+            ],
             |totals| totals.bytes_received,
         ),
         (
-            ["$SYS/broker/load/bytes/sent/1min", "$SYS/broker/load/bytes/sent/5min", "$SYS/broker/load/bytes/sent/15min"],
+            [
+                "$SYS/broker/load/bytes/sent/1min",
+                "$SYS/broker/load/bytes/sent/5min",
+                "$SYS/broker/load/bytes/sent/15min",
+            ],
             |totals| totals.bytes_sent,
         ),
     ];
     let load = |(topics, count): Row| {
-        topics.into_iter().zip(MINUTES).map(move |(topic, minutes)| Load { topic, minutes, count, last_count: 0, average: 0.0 })
+        topics.into_iter().zip(MINUTES).map(move |(topic, minutes)| Load {
+            topic,
+            minutes,
+            count,
+            last_count: 0,
+            average: 0.0,
+        })
     };
     rows.into_iter().flat_map(load).collect()
 }

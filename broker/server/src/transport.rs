@@ -3,7 +3,7 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use crate::stream::{PortableStream, Received, Scratch, Stream};
+use crate::stream::{ENDED, PortableStream, Received, Scratch, Stream};
 use crate::websocket::WebSocket;
 
 /// A connection as its task sees it.
@@ -26,23 +26,18 @@ impl Transport {
         Ok(Transport { stream: self.stream.detach()?, websocket: self.websocket })
     }
 
-    /// Reads once; what came stands at the start of [`Scratch::plain`].
+    /// Reads once; what came stands at the start of [`Scratch::plain`]. It may be nothing, of a stream that goes on: a frame's header or a ping.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<io::Result<Received>> {
-        loop {
-            let received = ready!(self.stream.poll_read(cx, scratch))?;
-            let Some(websocket) = self.websocket.as_mut().filter(|_| received.bytes > 0) else {
-                return Poll::Ready(Ok(received));
-            };
-            let frames = scratch.plain.get_mut(..received.bytes).unwrap_or_default();
-            let bytes = websocket.unframe(frames).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            if bytes > 0 || websocket.is_ended() {
-                return Poll::Ready(Ok(Received { bytes, full: received.full }));
-            }
-            if websocket.wants_flush() {
-                // The answer to a ping need not wait for the pump: nothing else is on its way, or it waits its turn.
-                let _ = self.poll_flush(cx)?;
-            }
+        if self.websocket.as_ref().is_some_and(|websocket| websocket.is_ended()) {
+            return Poll::Ready(Ok(ENDED));
         }
+        let received = ready!(self.stream.poll_read(cx, scratch))?;
+        let Some(websocket) = &mut self.websocket else {
+            return Poll::Ready(Ok(received));
+        };
+        let frames = scratch.plain.get_mut(..received.bytes).unwrap_or_default();
+        let bytes = websocket.unframe(frames).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Poll::Ready(Ok(Received { bytes, ..received }))
     }
 
     /// Writes whole packets as far as the stream takes them; says how much it took. What it took and could not send, it keeps: see

@@ -124,7 +124,9 @@ impl WebSocket {
         }
         match opcode {
             TEXT => return Err(WebSocketError::Text),
-            BINARY | CONTINUATION if (opcode == CONTINUATION) != self.in_message => return Err(WebSocketError::Fragments),
+            BINARY | CONTINUATION if (opcode == CONTINUATION) != self.in_message => {
+                return Err(WebSocketError::Fragments);
+            }
             BINARY | CONTINUATION => self.in_message = !fin,
             CLOSE | PING | PONG if !fin || length > CONTROL_BYTES_MAX => return Err(WebSocketError::Control),
             CLOSE | PING | PONG => self.control.clear(),
@@ -201,7 +203,12 @@ impl WebSocket {
     }
 
     /// Sends one frame; nothing may be kept from before. What the stream does not take is kept.
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut Stream, bytes: &[u8]) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        bytes: &[u8],
+    ) -> Poll<io::Result<()>> {
         let (header, header_bytes) = binary_header(bytes.len());
         let header = header.get(..header_bytes).unwrap_or_default();
         let written = ready!(stream.poll_write(cx, header, bytes))?;
@@ -297,7 +304,13 @@ mod tests {
     #[test]
     fn packets_span_frames_and_frames_share_packets() {
         let long: Vec<u8> = (0..300u16).map(|n| n.to_le_bytes()[0]).collect();
-        let frames = [frame(FIN | BINARY, b"abc"), frame(BINARY, b"de"), frame(FIN, b"f"), frame(FIN | BINARY, &long), frame(FIN | BINARY, b"")];
+        let frames = [
+            frame(FIN | BINARY, b"abc"),
+            frame(BINARY, b"de"),
+            frame(FIN, b"f"),
+            frame(FIN | BINARY, &long),
+            frame(FIN | BINARY, b""),
+        ];
         let payload = [b"abcdef".as_slice(), &long].concat();
         check(&frames.concat(), &payload, b"");
     }
@@ -310,7 +323,9 @@ mod tests {
 
     #[test]
     fn a_close_is_answered_with_its_status_and_ends_the_stream() {
-        let frames = [frame(FIN | BINARY, b"ab"), frame(FIN | CLOSE, &[0x03, 0xE9, b'x']), frame(FIN | BINARY, b"late")].concat();
+        let frames =
+            [frame(FIN | BINARY, b"ab"), frame(FIN | CLOSE, &[0x03, 0xE9, b'x']), frame(FIN | BINARY, b"late")]
+                .concat();
         check(&frames, b"ab", &[FIN | CLOSE, 2, 0x03, 0xE9]);
     }
 

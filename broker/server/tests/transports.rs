@@ -96,7 +96,12 @@ async fn a_packet_may_come_byte_by_byte_and_packets_may_come_together() {
     mooring_protocol::encode(&connect.into(), Version::V5, &mut bytes).unwrap();
     let filter = mooring_protocol::TopicFilter::parse("t").unwrap();
     let filters = [mooring_protocol::Subscription::new(filter, QoS::AtMostOnce)];
-    mooring_protocol::encode(&mooring_protocol::Subscribe::new(common::client::id(8), &filters).into(), Version::V5, &mut bytes).unwrap();
+    mooring_protocol::encode(
+        &mooring_protocol::Subscribe::new(common::client::id(8), &filters).into(),
+        Version::V5,
+        &mut bytes,
+    )
+    .unwrap();
     mooring_protocol::encode(&publish.into(), Version::V5, &mut bytes).unwrap();
     for byte in &bytes {
         client.send_bytes(&[*byte]).await.unwrap();
@@ -120,10 +125,14 @@ async fn a_websocket_needs_the_path_and_the_subprotocol() {
     let directory = tempfile::tempdir().unwrap();
     let pair = tls::mutual();
     let server = start(all_transports(directory.path(), 1, &pair));
-    for (path, subprotocol, status) in [("/other", Some("mqtt"), 404), ("/mqtt", None, 400), ("/mqtt", Some("chat"), 400)] {
+    for (path, subprotocol, status) in
+        [("/other", Some("mqtt"), 404), ("/mqtt", None, 400), ("/mqtt", Some("chat"), 400)]
+    {
         let tcp = TcpStream::connect(address(&server, "ws")).await.unwrap();
         match tls::websocket(tcp, path, subprotocol).await.map(|_| ()) {
-            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => assert_eq!(response.status().as_u16(), status, "{path} {subprotocol:?}"),
+            Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
+                assert_eq!(response.status().as_u16(), status, "{path} {subprotocol:?}")
+            }
             other => panic!("{path} {subprotocol:?}: {other:?}"),
         }
     }

@@ -16,6 +16,9 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 /// Writes to one connection before others have their turn.
 const SENDS_PER_TURN: usize = 4;
 
+/// How long a socket that takes nothing may hold up the end of its connection. A revoked client is gone within a second.
+const BLOCKED_CLOSE_MAX: Duration = Duration::from_millis(500);
+
 /// How far a send got.
 enum Sent {
     All,
@@ -45,7 +48,13 @@ impl Shard {
 
     /// Sends to one connection as much as a turn allows; says whether it did anything.
     fn flush(self: &Rc<Self>, engine: &mut Engine, now: Now, connection: &Rc<Connection>) -> bool {
-        if connection.is_blocked() || connection.stage() == Stage::Closed {
+        if connection.is_blocked() {
+            if connection.stage() == Stage::Ending {
+                connection.end_blocked();
+            }
+            return false;
+        }
+        if connection.stage() == Stage::Closed {
             return false;
         }
         let mut output = self.pump.output.borrow_mut();
@@ -101,6 +110,7 @@ impl Shard {
     /// Takes a connection off the path of the others until its socket has taken what is left.
     fn wait_writable(self: &Rc<Self>, connection: Rc<Connection>, rest: Vec<u8>, close: bool) {
         connection.set_blocked(true);
+        self.blocked.borrow_mut().push(Rc::clone(&connection));
         let shard = Rc::clone(self);
         tokio::task::spawn_local(async move { shard.send_rest(connection, rest, close).await });
     }
@@ -133,12 +143,24 @@ impl Shard {
         self.flush_later(connection.id);
     }
 
-    /// Waits until a connection that is to be closed has had its time to take its last bytes.
+    /// Waits until a connection that is to be closed, and takes nothing, has had its time.
     async fn patience_ended(&self, connection: &Connection, close: bool) {
         if !close {
             connection.ending().await;
         }
-        tokio::time::sleep(Duration::from_millis(self.shared.config.connections.close_ms_max)).await;
+        let close_within = Duration::from_millis(self.shared.config.connections.close_ms_max);
+        tokio::time::sleep(close_within.min(BLOCKED_CLOSE_MAX)).await;
+    }
+
+    /// Has those end whose socket takes nothing and whom the engine has given up: it can't name them, as it has been told to wait for the socket.
+    pub(super) fn end_blocked(&self) {
+        let engine = self.engine.borrow();
+        self.blocked.borrow_mut().retain(|connection| {
+            if connection.is_blocked() && engine.is_closing(connection.id) {
+                connection.end_blocked();
+            }
+            connection.is_blocked()
+        });
     }
 
     /// The last bytes are with the socket: the connection is over for the engine, and closed by its own task.
@@ -152,7 +174,7 @@ impl Shard {
     /// The connection has failed, or the peer has closed it.
     pub(crate) fn lose(&self, engine: &mut Engine, now: Now, connection: &Rc<Connection>, error: Option<&io::Error>) {
         if connection.close() {
-            connection.lost();
+            connection.lost(error.is_none());
             self.forget(connection.id);
             let error = error.map(ToString::to_string);
             engine.handle_closed(now, connection.id, error.as_deref());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mooring_core::SessionSelector;
 use mooring_protocol::ReasonCode;
 
+use super::pump::WAITING_BYTES_MAX;
 use super::{Shard, decode_limits};
 use crate::handover::{Accepted, Inspected, Newcomer, ShardInput};
 use crate::transport::PortableTransport;
@@ -19,7 +20,9 @@ pub(super) async fn run(shard: Rc<Shard>) {
     let mut inputs = Vec::new();
     loop {
         mailbox.filled().await;
-        mailbox.take(&mut inputs);
+        if mailbox.take(&mut inputs) > WAITING_BYTES_MAX {
+            shard.tell_room();
+        }
         for input in inputs.drain(..) {
             if matches!(input, ShardInput::Stop) {
                 shard.pump();
@@ -32,6 +35,14 @@ pub(super) async fn run(shard: Rc<Shard>) {
 }
 
 impl Shard {
+    /// Whoever filled the mailbox has stopped to read.
+    fn tell_room(&self) {
+        for mailbox in &self.shared.shards {
+            // Refused only while the server stops.
+            let _ = mailbox.push(ShardInput::Room);
+        }
+    }
+
     fn handle(self: &Rc<Self>, input: ShardInput) {
         let now = self.now();
         match input {
@@ -39,6 +50,7 @@ impl Shard {
                 let mut engine = self.engine.borrow_mut();
                 messages.into_iter().for_each(|message| engine.handle_shard_message(now, from, message));
             }
+            ShardInput::Room => self.resume_held(),
             ShardInput::Durable(sequence) => self.engine.borrow_mut().handle_log_durable(now, sequence),
             ShardInput::Read(messages) => {
                 let mut engine = self.engine.borrow_mut();
@@ -58,10 +70,13 @@ impl Shard {
             ShardInput::Tap(filters) => self.engine.borrow_mut().handle_service_subscribe(&filters),
             ShardInput::Disconnect { selector, reason, why, purge, ended } => {
                 let count = self.engine.borrow_mut().handle_disconnect(now, &selector, reason, &why, purge);
+                self.end_blocked();
                 // Whoever asked may not wait for it.
                 let _ = ended.send(count);
             }
-            ShardInput::AccessChanged(identity) => self.engine.borrow_mut().handle_access_changed(now, identity.as_ref()),
+            ShardInput::AccessChanged(identity) => {
+                self.engine.borrow_mut().handle_access_changed(now, identity.as_ref())
+            }
             ShardInput::Limits(limits) => {
                 self.decode_limits.set(decode_limits(&limits));
                 self.engine.borrow_mut().handle_limits(*limits);
@@ -96,7 +111,7 @@ impl Shard {
         }
     }
 
-    fn next_token(&self) -> u64 {
+    pub(super) fn next_token(&self) -> u64 {
         let token = self.next_token.get();
         self.next_token.set(token + 1);
         token
@@ -107,6 +122,7 @@ impl Shard {
         self.accepting.borrow_mut().drain(..).for_each(|accepting| accepting.abort());
         let reason = ReasonCode::ServerShuttingDown;
         self.engine.borrow_mut().handle_disconnect(self.now(), &SessionSelector::All, reason, "shutting down", false);
+        self.end_blocked();
         let shard = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let flush_within = Duration::from_millis(shard.shared.config.shutdown_flush_ms_max);

@@ -33,6 +33,12 @@ pub(crate) struct Shard {
     pub(crate) decode_limits: Cell<DecodeLimits>,
     connections: RefCell<Connections>,
     timeline: RefCell<Timeline>,
+    /// Another shard has not kept up with what this one sends it.
+    congested: Cell<bool>,
+    /// Those that would have read meanwhile.
+    held: RefCell<Vec<Rc<Connection>>>,
+    /// Those whose socket takes nothing for now.
+    blocked: RefCell<Vec<Rc<Connection>>>,
     /// Accept loops that run here.
     accepting: RefCell<Vec<AbortHandle>>,
     /// Service publishes that wait for the engine, by token.
@@ -111,6 +117,9 @@ impl Shard {
             decode_limits: Cell::new(decode_limits(&config.limits)),
             connections: RefCell::default(),
             timeline: RefCell::new(Timeline::new(clients_max, config.timeline_entries_max)),
+            congested: Cell::new(false),
+            held: RefCell::default(),
+            blocked: RefCell::default(),
             accepting: RefCell::default(),
             publishing: RefCell::default(),
             next_token: Cell::new(1),
@@ -129,6 +138,23 @@ impl Shard {
 
     fn connection(&self, id: ConnectionId) -> Option<Rc<Connection>> {
         self.connections.borrow().slots.get(id.0 as usize)?.clone()
+    }
+
+    /// Whether nothing is read for now, because another shard has not kept up.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.congested.get()
+    }
+
+    /// Wakes a connection once the congestion is over.
+    pub(crate) fn hold(&self, connection: &Rc<Connection>) {
+        self.held.borrow_mut().push(Rc::clone(connection));
+    }
+
+    /// Another shard has taken what waited for it.
+    fn resume_held(&self) {
+        self.congested.set(false);
+        let held = self.held.take();
+        held.iter().for_each(|connection| connection.wake());
     }
 
     /// Counts what a turn read.

@@ -52,13 +52,17 @@ impl Shard {
 
     fn register(self: &Rc<Self>, newcomer: Newcomer<Transport>) {
         let Newcomer { transport, mut received, principal, admitted, slot, .. } = newcomer;
-        let Ok(Some((Packet::Connect(connect), connect_bytes))) = decode(&received, Version::V5, &self.decode_limits.get()) else {
+        let Ok(Some((Packet::Connect(connect), connect_bytes))) =
+            decode(&received, Version::V5, &self.decode_limits.get())
+        else {
             return;
         };
         let version = connect.version;
         if self.shared.is_stopping() {
             let shard = Rc::clone(self);
-            tokio::task::spawn_local(async move { refuse(&shard, transport, version, ReasonCode::ServerUnavailable).await });
+            tokio::task::spawn_local(
+                async move { refuse(&shard, transport, version, ReasonCode::ServerUnavailable).await },
+            );
             return;
         }
         let id = self.connections.borrow_mut().vacant();

@@ -16,6 +16,8 @@ use crate::handover::{LogInput, ShardInput};
 
 /// Bytes read after which the pump runs at once instead of behind all others: bounds what waits in the engine.
 const READ_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of messages that wait for another shard, beyond which nothing is read from sockets until it has taken them.
+pub(super) const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// With no deadline, the timer rests so long.
 const FAR: Duration = Duration::from_secs(24 * 3600);
 
@@ -54,6 +56,22 @@ fn poll(shard: &Rc<Shard>, mut timer: Pin<&mut Sleep>, armed_ms: &mut u64, cx: &
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+    }
+}
+
+/// What goes to one other shard.
+#[derive(Default)]
+struct Batch {
+    messages: Vec<ShardMessage>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn push(&mut self, message: ShardMessage) {
+        if let ShardMessage::Publish { message, .. } = &message {
+            self.bytes += message.size_bytes();
+        }
+        self.messages.push(message);
     }
 }
 
@@ -128,7 +146,7 @@ impl Shard {
 
     /// Whether the engine was told something meanwhile.
     fn carry_shard_messages(&self, engine: &mut Engine, now: Now) -> bool {
-        let mut batches: BTreeMap<ShardId, Vec<ShardMessage>> = BTreeMap::new();
+        let mut batches: BTreeMap<ShardId, Batch> = BTreeMap::new();
         let mut changed = false;
         while let Some((to, message)) = engine.poll_shard() {
             if to == self.id {
@@ -138,10 +156,14 @@ impl Shard {
                 batches.entry(to).or_default().push(message);
             }
         }
-        for (to, messages) in batches {
-            if let Some(mailbox) = self.shared.mailbox(to) {
-                // Refused only while the server stops.
-                let _ = mailbox.push(ShardInput::Shard(self.id, messages));
+        for (to, batch) in batches {
+            // Refused only while the server stops.
+            let pushed = self
+                .shared
+                .mailbox(to)
+                .map(|mailbox| mailbox.push_sized(ShardInput::Shard(self.id, batch.messages), batch.bytes));
+            if matches!(pushed, Some(Ok(waiting)) if waiting > WAITING_BYTES_MAX) {
+                self.congested.set(true);
             }
         }
         changed
@@ -163,4 +185,5 @@ impl Shard {
         while let Some(notice) = engine.poll_notice() {
             self.tell(now.unix_ms, notice);
         }
-    }}
+    }
+}

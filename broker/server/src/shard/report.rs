@@ -4,8 +4,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
-use mooring_core::ShardId;
 use mooring_core::notice::{Notice, NoticeKind};
+use mooring_core::{ServicePublish, ShardId};
 use tokio::time::MissedTickBehavior;
 
 use super::Shard;
@@ -25,12 +25,17 @@ pub(super) async fn run(shard: Rc<Shard>) {
         ticks.tick().await;
         let totals = shard.publish_totals();
         meters.publish(&totals);
+        shard.end_blocked();
         if let Some(sys) = &mut sys {
             gauge!(metric_names::HANDSHAKES).set(to_f64(shard.shared.admission.handshakes() as u64));
             let publishes = sys.due(&shard.shared);
             if !publishes.is_empty() {
                 let mut engine = shard.engine.borrow_mut();
-                publishes.into_iter().for_each(|publish| engine.handle_service_publish(shard.now(), publish));
+                for publish in publishes {
+                    // Nobody waits for it.
+                    let publish = ServicePublish { token: shard.next_token(), ..publish };
+                    engine.handle_service_publish(shard.now(), publish);
+                }
                 drop(engine);
                 shard.schedule_pump();
             }

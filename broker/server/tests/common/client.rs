@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use mooring_protocol::{
-    Ack, Connect, DecodeLimits, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Subscription, SubscriptionOptions, TopicFilter,
-    TopicName, Version, decode, encode,
+    Ack, Connect, DecodeLimits, Disconnect, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Subscription,
+    SubscriptionOptions, TopicFilter, TopicName, Version, decode, encode,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,8 +18,18 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 /// A packet that came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Got {
-    ConnAck { session_present: bool, reason: ReasonCode },
-    Publish { topic: String, payload: Vec<u8>, qos: QoS, retain: bool, dup: bool, packet_id: Option<PacketId> },
+    ConnAck {
+        session_present: bool,
+        reason: ReasonCode,
+    },
+    Publish {
+        topic: String,
+        payload: Vec<u8>,
+        qos: QoS,
+        retain: bool,
+        dup: bool,
+        packet_id: Option<PacketId>,
+    },
     PubAck(PacketId, ReasonCode),
     PubRec(PacketId, ReasonCode),
     PubRel(PacketId),
@@ -57,7 +67,10 @@ impl Client {
     /// A client of MQTT 5.0 with a clean session that ends with its connection.
     pub(crate) async fn connected(address: SocketAddr, client_id: &str) -> Self {
         let mut client = Self::tcp(address).await;
-        assert_eq!(client.connect(client_id).await, Got::ConnAck { session_present: false, reason: ReasonCode::Success });
+        assert_eq!(
+            client.connect(client_id).await,
+            Got::ConnAck { session_present: false, reason: ReasonCode::Success }
+        );
         client
     }
 
@@ -146,12 +159,18 @@ impl Client {
             QoS::AtLeastOnce => {
                 self.send(&publish.at_least_once(id(1)).into()).await;
                 let got = self.recv().await;
-                assert!(matches!(&got, Got::PubAck(packet_id, reason) if *packet_id == id(1) && !reason.is_error()), "{got:?}");
+                assert!(
+                    matches!(&got, Got::PubAck(packet_id, reason) if *packet_id == id(1) && !reason.is_error()),
+                    "{got:?}"
+                );
             }
             QoS::ExactlyOnce => {
                 self.send(&publish.exactly_once(id(2)).into()).await;
                 let got = self.recv().await;
-                assert!(matches!(&got, Got::PubRec(packet_id, reason) if *packet_id == id(2) && !reason.is_error()), "{got:?}");
+                assert!(
+                    matches!(&got, Got::PubRec(packet_id, reason) if *packet_id == id(2) && !reason.is_error()),
+                    "{got:?}"
+                );
                 self.send(&Packet::PubRel(Ack::new(id(2)))).await;
                 assert_eq!(self.recv().await, Got::PubComp(id(2)));
             }

@@ -65,7 +65,8 @@ impl Authenticate for ByName {
                 (None, None) if attempt.allow_anonymous => "anonymous".to_owned(),
                 (None, None) => return Err(Refusal { reason: ReasonCode::NotAuthorized, why: Arc::from("no name") }),
             };
-            let presence_topic = attempt.connect.username.and_then(|name| TopicNameBuf::parse(&format!("presence/{name}")).ok());
+            let presence_topic =
+                attempt.connect.username.and_then(|name| TopicNameBuf::parse(&format!("presence/{name}")).ok());
             Ok(Principal {
                 identity: Identity::new(&identity),
                 certificate_serial: attempt.peer_certificate.map(|_| Arc::from("01")),
@@ -79,7 +80,13 @@ impl Authenticate for ByName {
 
 /// A listener on a free port of loopback.
 pub(crate) fn listener(name: &str, kind: ListenerKind, tls: Option<Arc<dyn TlsConfigs>>) -> ListenerConfig {
-    ListenerConfig { name: name.to_owned(), kind, bind: SocketAddr::from(([127, 0, 0, 1], 0)), allow_anonymous: true, tls }
+    ListenerConfig {
+        name: name.to_owned(),
+        kind,
+        bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+        allow_anonymous: true,
+        tls,
+    }
 }
 
 /// A plain listener `plain`, and the log in a directory.
@@ -104,5 +111,9 @@ pub(crate) fn start(config: ServerConfig) -> Server {
 /// The address of a listener.
 pub(crate) fn address(server: &Server, listener: &str) -> SocketAddr {
     let addresses = server.listener_addresses();
-    addresses.iter().find(|(name, _)| name == listener).map(|(_, address)| *address).expect("the listener is configured")
+    addresses
+        .iter()
+        .find(|(name, _)| name == listener)
+        .map(|(_, address)| *address)
+        .expect("the listener is configured")
 }

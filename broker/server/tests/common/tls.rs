@@ -37,10 +37,18 @@ pub(crate) fn mutual() -> Pair {
     let (server_chain, server_key) = leaf(&issuer);
     let (client_chain, client_key) = leaf(&issuer);
     let verifier = WebPkiClientVerifier::builder(Arc::clone(&roots)).build().unwrap();
-    let server = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(server_chain, server_key).unwrap();
-    let client = ClientConfig::builder().with_root_certificates(Arc::clone(&roots)).with_client_auth_cert(client_chain, client_key).unwrap();
+    let server =
+        ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(server_chain, server_key).unwrap();
+    let client = ClientConfig::builder()
+        .with_root_certificates(Arc::clone(&roots))
+        .with_client_auth_cert(client_chain, client_key)
+        .unwrap();
     let client_without_certificate = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    Pair { server: Arc::new(server), client: Arc::new(client), client_without_certificate: Arc::new(client_without_certificate) }
+    Pair {
+        server: Arc::new(server),
+        client: Arc::new(client),
+        client_without_certificate: Arc::new(client_without_certificate),
+    }
 }
 
 fn leaf(issuer: &CertifiedIssuer<'_, KeyPair>) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
@@ -57,7 +65,11 @@ pub(crate) async fn tls(address: SocketAddr, config: Arc<ClientConfig>) -> std::
 }
 
 /// The bytes in binary frames of a WebSocket, as a stream: each write is a frame, and no frame ends where a packet does.
-pub(crate) async fn websocket(stream: impl Stream + 'static, path: &str, subprotocol: Option<&str>) -> Result<impl Stream + 'static, tungstenite::Error> {
+pub(crate) async fn websocket(
+    stream: impl Stream + 'static,
+    path: &str,
+    subprotocol: Option<&str>,
+) -> Result<impl Stream + 'static, tungstenite::Error> {
     let mut request = format!("ws://localhost{path}").into_client_request()?;
     if let Some(subprotocol) = subprotocol {
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_str(subprotocol).unwrap());
