@@ -6,10 +6,11 @@ use mooring_protocol::{
     Ack, ConnAck, ConnAckProperties, Packet, PacketId, ReasonCode, ReasonCodes, ReasonProperties, SubAck, UnsubAck,
 };
 
-use crate::connection::{State, Written};
+use crate::connection::State;
 use crate::engine::{ConnectionId, Engine, Now};
 use crate::replay::ReplayRequest;
 use crate::session_key::SessionId;
+use crate::shard::{ShardId, ShardMessage};
 
 /// An acknowledgement that waits.
 #[derive(Debug)]
@@ -32,6 +33,26 @@ pub(crate) enum Answer {
     PubComp(PacketId, ReasonCode, bool),
     SubAck(Box<SubAckAnswer>),
     UnsubAck(PacketId, Vec<ReasonCode>),
+}
+
+/// The four packets of the QoS 1 and QoS 2 handshakes.
+#[derive(Clone, Copy, Debug)]
+enum Handshake {
+    PubAck,
+    PubRec,
+    PubRel,
+    PubComp,
+}
+
+impl Handshake {
+    fn packet(self, ack: Ack<'_>) -> Packet<'_> {
+        match self {
+            Self::PubAck => Packet::PubAck(ack),
+            Self::PubRec => Packet::PubRec(ack),
+            Self::PubRel => Packet::PubRel(ack),
+            Self::PubComp => Packet::PubComp(ack),
+        }
+    }
 }
 
 /// What CONNACK says.
@@ -58,8 +79,19 @@ pub(crate) enum TokenOwner {
     Session(u32, SessionId),
     /// A service publish.
     Service(u64),
+    /// Another shard, which is answered with [`ShardMessage::Stored`].
+    Stored(ShardId, u64),
+    /// Another shard, which is answered with [`ShardMessage::InterestKnown`].
+    Known(ShardId, u64),
     /// The broker itself, which does not wait.
     Nobody,
+}
+
+/// Other shards that were asked to store something, under a token that is not armed yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Asked {
+    pub(crate) token: u64,
+    pub(crate) left: u32,
 }
 
 /// Answers that a token waits for.
@@ -76,8 +108,8 @@ pub(crate) enum LogWaiter {
     Connection(ConnectionId, u64),
     /// The QoS 2 message at the front of a queue.
     Queue(u32, SessionId),
-    /// Another shard.
-    Shard(crate::shard::ShardId, u64),
+    /// A token, which the record is one answer to.
+    Token(u64),
     /// A service.
     Service(u64),
 }
@@ -115,20 +147,20 @@ impl Engine {
             Answer::ConnAck(answer) => self.answer_connect(now, id, &answer),
             Answer::PubAck(packet_id, reason, why) => {
                 self.count_acknowledged(id);
-                self.answer_with(id, packet_id, reason, why, |ack| Packet::PubAck(ack));
+                self.answer_with(id, packet_id, reason, why, Handshake::PubAck);
             }
             Answer::PubRec(packet_id, reason, why) => {
                 if reason.is_error() {
                     self.count_acknowledged(id);
                 }
-                self.answer_with(id, packet_id, reason, why, |ack| Packet::PubRec(ack));
+                self.answer_with(id, packet_id, reason, why, Handshake::PubRec);
             }
-            Answer::PubRel(packet_id, reason) => self.answer_with(id, packet_id, reason, "", |ack| Packet::PubRel(ack)),
+            Answer::PubRel(packet_id, reason) => self.answer_with(id, packet_id, reason, "", Handshake::PubRel),
             Answer::PubComp(packet_id, reason, counted) => {
                 if counted {
                     self.count_acknowledged(id);
                 }
-                self.answer_with(id, packet_id, reason, "", |ack| Packet::PubComp(ack));
+                self.answer_with(id, packet_id, reason, "", Handshake::PubComp);
             }
             Answer::SubAck(answer) => {
                 let SubAckAnswer { packet_id, reasons, replays } = *answer;
@@ -148,23 +180,13 @@ impl Engine {
         }
     }
 
-    fn answer_with(
-        &mut self,
-        id: ConnectionId,
-        packet_id: PacketId,
-        reason: ReasonCode,
-        why: &str,
-        wrap: fn(Ack<'_>) -> Packet<'_>,
-    ) {
+    fn answer_with(&mut self, id: ConnectionId, packet_id: PacketId, reason: ReasonCode, why: &str, kind: Handshake) {
         let Some((connection, pool)) = self.connections.with_pool(id) else { return };
         let mut ack = Ack::with_reason(packet_id, reason);
         if !why.is_empty() && connection.wants_reasons {
             ack.properties.reason_string = Some(why);
         }
-        if connection.write(pool, &wrap(ack)) == Written::TooLarge {
-            // [MQTT-3.4.2-2] no reason string that would make the packet too large.
-            connection.write(pool, &wrap(Ack::with_reason(packet_id, reason)));
-        }
+        connection.write(pool, &kind.packet(ack));
         self.connections.name(id);
     }
 
@@ -178,7 +200,6 @@ impl Engine {
             assigned_client_id: answer.assigned_client_id.as_ref().map(crate::session_key::ClientId::as_str),
             topic_alias_maximum: (limits.topic_alias_max > 0).then_some(limits.topic_alias_max),
             server_keep_alive_s: answer.server_keep_alive_s,
-            shared_subscription_available: Some(false),
             ..ConnAckProperties::default()
         };
         let session_present = answer.session_present;
@@ -189,14 +210,19 @@ impl Engine {
         self.pump(now, place, None);
     }
 
-    /// Makes a token that waits for so many answers; 0 for none.
-    pub(crate) fn new_token(&mut self, left: u32, owner: TokenOwner) -> u64 {
+    /// The answers of a shard to what another asked: when the record is on disk, and those that it asked in turn have answered.
+    pub(crate) fn answer_stored(&mut self, shard: ShardId, token: u64, sequence: u64, asked: Asked) {
+        let waits_for_log = !self.log.is_durable(sequence);
+        let left = asked.left + u32::from(waits_for_log);
         if left == 0 {
-            return 0;
+            self.outbox.push_back((shard, ShardMessage::Stored { token }));
+            return;
         }
-        self.last_token += 1;
-        self.tokens.insert(self.last_token, Token { left, owner });
-        self.last_token
+        let number = if asked.token == 0 { self.reserve_token() } else { asked.token };
+        self.tokens.insert(number, Token { left, owner: TokenOwner::Stored(shard, token) });
+        if waits_for_log {
+            self.log_waiters.push(Reverse((sequence, LogWaiter::Token(number))));
+        }
     }
 
     /// Another shard answered a token.
@@ -217,6 +243,8 @@ impl Engine {
                 }
             }
             TokenOwner::Service(service) => self.service_step(service),
+            TokenOwner::Stored(shard, token) => self.outbox.push_back((shard, ShardMessage::Stored { token })),
+            TokenOwner::Known(shard, token) => self.outbox.push_back((shard, ShardMessage::InterestKnown { token })),
             TokenOwner::Nobody => {}
         }
     }
@@ -240,7 +268,7 @@ impl Engine {
                         self.pump(now, place, None);
                     }
                 }
-                LogWaiter::Shard(shard, token) => self.shard_step(shard, token),
+                LogWaiter::Token(token) => self.handle_token(now, token),
                 LogWaiter::Service(service) => self.service_step(service),
             }
         }

@@ -12,7 +12,7 @@ use crate::subscribe::Waits;
 
 impl Engine {
     /// Rights changed: subscriptions that are no longer allowed end, with what was queued for them.
-    pub(crate) fn access_changed(&mut self, identity: Option<&Identity>) {
+    pub(crate) fn access_changed(&mut self, now: Now, identity: Option<&Identity>) {
         let places: Vec<u32> = self
             .sessions
             .iter()
@@ -20,11 +20,11 @@ impl Engine {
             .map(|(place, _)| place)
             .collect();
         for place in places {
-            self.recheck_subscriptions(place);
+            self.recheck_subscriptions(now, place);
         }
     }
 
-    fn recheck_subscriptions(&mut self, place: u32) {
+    fn recheck_subscriptions(&mut self, now: Now, place: u32) {
         let Some(session) = self.sessions.get(place) else { return };
         let refused: Vec<(TopicFilterBuf, std::sync::Arc<str>)> = self
             .subscriptions_of(place)
@@ -40,7 +40,7 @@ impl Engine {
         let mut waits = Waits::default();
         for (filter, rule) in refused {
             if filter.as_filter().shared().is_some() {
-                self.remove_shared(place, filter.as_filter(), &mut waits);
+                self.remove_shared(now, place, filter.as_filter(), &mut waits);
             } else {
                 self.remove_subscription(place, filter.as_filter(), &mut waits);
             }
@@ -62,7 +62,7 @@ impl Engine {
             })
             .collect();
         for (sequence, topic) in waiting {
-            if !self.index.is_target(topic.as_str(), place) {
+            if !self.is_wanted(place, topic.as_name()) {
                 self.finish_entry(place, sequence);
                 self.count_drop(place, DropCause::Revoked);
             }

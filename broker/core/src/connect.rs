@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mooring_protocol::{ConnAck, Connect, PayloadFormat, ReasonCode, TopicName, Version, Will as WireWill};
 
-use crate::access::Principal;
+use crate::access::{Identity, Principal};
 use crate::acknowledgement::{Answer, ConnAckAnswer};
 use crate::aliases::Aliases;
 use crate::connection::{Connection, State};
@@ -120,13 +120,13 @@ impl Engine {
         }
         let identity = principal.identity.clone();
         if connect.client_id.is_empty() {
-            return Ok(self.assign_client_id(identity));
+            return Ok(self.assign_client_id(&identity));
         }
         Ok(SessionKey { identity, client_id: ClientId::new(connect.client_id) })
     }
 
     /// An id that nobody has had, and that leads to this shard again.
-    fn assign_client_id(&mut self, identity: crate::access::Identity) -> SessionKey {
+    fn assign_client_id(&mut self, identity: &Identity) -> SessionKey {
         loop {
             let SessionId(number) = self.next_session_id();
             let client_id = ClientId::new(&format!("mooring-{number:x}"));
@@ -213,6 +213,7 @@ impl Engine {
             Version::V3_1_1 => "3.1.1",
             Version::V5 => "5.0",
         };
+        self.tell_online(place, true);
         self.notice(place, NoticeKind::Connected { address, listener, session_present: present, version });
         let answer = ConnAckAnswer {
             session_present: present,
@@ -224,8 +225,9 @@ impl Engine {
     }
 
     pub(crate) fn new_session(&mut self, key: SessionKey, principal: Principal, durable: bool) -> u32 {
+        let number = self.next_session_id();
         let session = Session {
-            id: self.next_session_id(),
+            id: number,
             key: key.clone(),
             principal,
             connection: None,
@@ -244,6 +246,7 @@ impl Engine {
         };
         let place = self.sessions.insert(session);
         self.by_key.insert(key, place);
+        self.by_id.insert(number.0, place);
         place
     }
 }

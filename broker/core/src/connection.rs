@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use mooring_protocol::{Packet, QoS, ReasonCode, Version, encode, encoded_len};
+use mooring_protocol::{Packet, QoS, ReasonCode, Version, encode, encode_within};
 
 use crate::acknowledgement::Pending;
 use crate::aliases::{AliasUse, Aliases};
@@ -66,13 +66,13 @@ pub(crate) enum Written {
 impl Connection {
     /// Writes a packet, unless it is larger than the client takes.
     pub(crate) fn write(&mut self, pool: &mut Pool, packet: &Packet<'_>) -> Written {
-        if self.packet_size_max != u32::MAX
-            && encoded_len(packet, self.version).is_ok_and(|size| size > self.packet_size_max as usize)
-        {
-            return Written::TooLarge;
-        }
-        let version = self.version;
-        match self.output.write(pool, |out| encode(packet, version, out)) {
+        let (version, size_max) = (self.version, self.packet_size_max);
+        let result = self.output.write(pool, |out| match size_max {
+            u32::MAX => encode(packet, version, out),
+            // [MQTT-3.1.2-24] without the reason string, if the packet would be too large with it.
+            size_max => encode_within(packet, version, size_max as usize, out),
+        });
+        match result {
             Ok(()) => Written::Yes,
             Err(_) => Written::TooLarge,
         }

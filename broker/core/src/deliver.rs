@@ -9,7 +9,7 @@ use crate::connection::{State, Written};
 use crate::engine::{ConnectionId, Engine, Now};
 use crate::message::{MessageId, SharedMessage};
 use crate::outgoing::{Copy, Outgoing, SharedFrames};
-use crate::queue::{Body, Entry, EntryState, SubscriptionIdSet, packet_id_of};
+use crate::queue::{Body, Entry, EntryState, packet_id_of};
 use crate::record::{Delivery, Record};
 use crate::session::DropCause;
 use crate::topic_index::LocalTarget;
@@ -72,11 +72,12 @@ impl Engine {
     pub(crate) fn enqueue(
         &mut self,
         now: Now,
-        place: u32,
         message: &SharedMessage,
         (qos, retain): (QoS, bool),
-        ids: &SubscriptionIdSet,
+        target: &LocalTarget,
     ) -> Enqueued {
+        let LocalTarget { session: place, ids, group, .. } = target;
+        let place = *place;
         let limits = &self.config.limits;
         let (messages_max, bytes_max) = (limits.queue_messages_max, limits.queue_bytes_max);
         let size = message.size_bytes();
@@ -101,6 +102,7 @@ impl Engine {
             retain,
             state: EntryState::Open,
             ids: ids.clone(),
+            group: group.clone(),
         });
         self.held_bytes += size;
         self.counters.queued_bytes += size as u64;
@@ -231,9 +233,11 @@ impl Engine {
                 continue;
             };
             let recheck = sequence < session.recheck_before;
+            let wanted = !recheck || message.is_some_and(|message| self.is_wanted(place, message.topic.as_name()));
+            let Some(session) = self.sessions.get_mut(place) else { continue };
             let Some(entry) = session.queue.entry(sequence) else { continue };
             let cause = match message {
-                Some(message) if !recheck || self.index.is_target(message.topic.as_str(), place) => {
+                Some(message) if wanted => {
                     self.held_bytes += entry.size_bytes as usize;
                     entry.body = Body::Held(message.clone());
                     None

@@ -54,10 +54,7 @@ impl Engine {
         if connection.wants_reasons {
             disconnect.properties.reason_string = Some(why);
         }
-        if connection.write(pool, &disconnect.into()) == crate::connection::Written::TooLarge {
-            // [MQTT-3.14.2-3] no reason string that would make the packet too large.
-            connection.write(pool, &Disconnect::new(reason).into());
-        }
+        connection.write(pool, &disconnect.into());
         self.connections.name(id);
     }
 
@@ -80,6 +77,8 @@ impl Engine {
         if !will {
             session.will = None;
         }
+        self.tell_online(place, false);
+        let Some(session) = self.sessions.get_mut(place) else { return };
         let fires_now = session.will.as_ref().is_some_and(|will| will.delay_s == 0);
         let (key, topic) = (session.key.clone(), session.principal.presence_topic.clone());
         if fires_now {
@@ -123,9 +122,10 @@ impl Engine {
         }
         self.tell_drops_of(place);
         self.notice(place, NoticeKind::SessionEnded { why });
-        self.remove_all_subscriptions(place);
+        self.remove_all_subscriptions(now, place);
         let Some(session) = self.sessions.remove(place) else { return };
         self.by_key.remove(&session.key);
+        self.by_id.remove(&session.id.0);
         for entry in session.queue.iter() {
             if matches!(entry.body, Body::Held(_)) {
                 self.held_bytes = self.held_bytes.saturating_sub(entry.size_bytes as usize);

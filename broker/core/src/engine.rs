@@ -10,6 +10,7 @@ use crate::access::{Access, Identity, Principal};
 use crate::acknowledgement::{LogWaiter, Token};
 use crate::connection::{Connections, State};
 use crate::deliver::Step;
+use crate::group::Groups;
 use crate::id_map::IdMap;
 use crate::limits::Limits;
 use crate::log_queue::LogQueue;
@@ -21,6 +22,7 @@ use crate::service::ServiceWait;
 use crate::session::Session;
 use crate::session_key::{SessionId, SessionKey};
 use crate::shard::{ShardId, ShardMessage};
+use crate::shared::Delivered;
 use crate::slab::Slab;
 use crate::timer::Timer;
 use crate::topic_index::{Interest, TopicIndex};
@@ -173,7 +175,9 @@ pub struct Engine {
     pub(crate) sessions: Slab<Session>,
     /// Clients choose the keys: SipHash.
     pub(crate) by_key: HashMap<SessionKey, u32>,
+    pub(crate) by_id: IdMap<u64, u32>,
     pub(crate) index: TopicIndex,
+    pub(crate) groups: Groups,
     pub(crate) retained: RetainedStore,
     pub(crate) timer: Timer,
     pub(crate) log: LogQueue,
@@ -228,7 +232,9 @@ impl Engine {
             connections: Connections::default(),
             sessions: Slab::new(),
             by_key: HashMap::new(),
+            by_id: IdMap::default(),
             index: TopicIndex::new(),
+            groups: Groups::new(),
             retained: RetainedStore::new(),
             timer: Timer::default(),
             log: LogQueue::new(durable),
@@ -323,6 +329,10 @@ impl Engine {
     }
 
     /// A message from another shard.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the driver hands it over; that most of it is only looked at is this side's affair"
+    )]
     pub fn handle_shard_message(&mut self, now: Now, from: ShardId, message: ShardMessage) {
         self.last_ms = now.monotonic_ms;
         match message {
@@ -338,6 +348,15 @@ impl Engine {
                 self.handle_token(now, token);
             }
             ShardMessage::Stored { token } => self.handle_token(now, token),
+            ShardMessage::Member { filter, session, change, token } => {
+                self.handle_member(from, session, &filter, change, token);
+            }
+            ShardMessage::Deliver { message, id, session, options, filter, token } => {
+                self.handle_deliver(now, from, Delivered { message, id, session, options, filter, token });
+            }
+            ShardMessage::Undelivered { message, id, session, filter, token } => {
+                self.handle_undelivered(now, &message, id, session, &filter, token);
+            }
             ShardMessage::Presence { topic, up, session, reason } => {
                 self.count_presence(now, &topic, up, &session, reason)
             }
@@ -379,7 +398,7 @@ impl Engine {
     /// was queued for them.
     pub fn handle_access_changed(&mut self, now: Now, identity: Option<&Identity>) {
         self.last_ms = now.monotonic_ms;
-        self.access_changed(identity);
+        self.access_changed(now, identity);
     }
 
     /// Ends connections; with `purge`, their sessions, queues, wills and (stored) state too. Returns how many connections it ended.

@@ -22,6 +22,7 @@ mod connect;
 mod connection;
 mod deliver;
 mod disconnect;
+mod group;
 mod id_map;
 mod interest;
 mod log_queue;
@@ -45,6 +46,8 @@ mod timeouts;
 mod timer;
 mod topic_index;
 mod trie;
+#[cfg(test)]
+mod trie_tests;
 mod will;
 
 pub mod access;
@@ -66,4 +69,4 @@ pub use message::{Message, MessageId, MessageProperties, SharedMessage};
 pub use notice::{Notice, NoticeKind};
 pub use record::{Delivery, LogSequence, Record};
 pub use session_key::{ClientId, SessionId, SessionKey};
-pub use shard::{ShardId, ShardMessage, home_of_topic, home_shard};
+pub use shard::{MemberChange, ShardId, ShardMessage, home_of_topic, home_shard};

@@ -1,8 +1,9 @@
 //! The messages of QoS 1 and 2 that one session has still to take over, in their order.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use mooring_protocol::{PacketId, QoS, SubscriptionId};
+use mooring_protocol::{PacketId, QoS, SubscriptionId, TopicFilterBuf};
 
 use crate::message::{MessageId, SharedMessage};
 
@@ -28,6 +29,8 @@ pub(crate) struct Entry {
     pub(crate) retain: bool,
     pub(crate) state: EntryState,
     pub(crate) ids: SubscriptionIdSet,
+    /// The shared subscription that its session was chosen for.
+    pub(crate) group: Option<Arc<TopicFilterBuf>>,
 }
 
 /// Where the message is.

@@ -1,12 +1,13 @@
 //! The start: sessions, subscriptions, queues and retained messages as the log has them.
 
-use mooring_protocol::{PacketId, Version};
+use mooring_protocol::{PacketId, TopicFilterBuf, Version};
 
 use crate::engine::{Engine, Now};
 use crate::queue::{Body, Entry, EntryState, Queue, SubscriptionIdSet};
-use crate::record::{Recovered, RecoveredSession};
+use crate::record::{Recovered, RecoveredSession, SubscriptionRecord};
 use crate::session::{Received, Session, SharedSubscription, Will, principal_of};
-use crate::shard::{ShardId, home_of_topic, home_shard};
+use crate::session_key::SessionId;
+use crate::shard::{MemberChange, ShardId, home_of_topic, home_shard};
 use crate::subscribe::Waits;
 use crate::topic_index::Interest;
 
@@ -39,10 +40,31 @@ impl Engine {
 
     /// What sessions of other shards want is known from the start: no message can slip by before the shards have spoken.
     fn recover_interest(&mut self, home: ShardId, session: &RecoveredSession) {
-        for (filter, _) in &session.subscriptions {
+        for (filter, options) in &session.subscriptions {
             if filter.as_filter().shared().is_none() {
                 self.index.set_shard(filter.as_filter(), home, Interest::Wanted(true));
+            } else {
+                self.recover_member(home, session.record.session, filter, *options);
             }
+        }
+    }
+
+    /// A member of a shared subscription: chosen by the home shard of its filter, which alone is interested.
+    fn recover_member(
+        &mut self,
+        shard: ShardId,
+        session: SessionId,
+        filter: &TopicFilterBuf,
+        options: SubscriptionRecord,
+    ) {
+        let home = home_of_topic(filter.as_str(), self.config.shards);
+        if home == self.config.shard {
+            let change = MemberChange::Join { options, durable: true, online: false };
+            self.is_recovering = true;
+            self.change_member(shard, session, filter, change, &mut Waits::default());
+            self.is_recovering = false;
+        } else {
+            self.index.set_shard(filter.as_filter().inner(), home, Interest::Wanted(true));
         }
     }
 
@@ -76,6 +98,7 @@ impl Engine {
             recheck_before: 0,
         });
         self.by_key.insert(record.key.clone(), place);
+        self.by_id.insert(record.session.0, place);
         // The others read the same log: nobody need be told.
         let mut waits = Waits::default();
         self.is_recovering = true;
@@ -83,7 +106,10 @@ impl Engine {
             if filter.as_filter().shared().is_some() {
                 if let Some(session) = self.sessions.get_mut(place) {
                     session.shared.push(SharedSubscription { filter: filter.clone(), options: *options });
+                    self.counters.subscriptions += 1;
                 }
+                self.recover_member(self.config.shard, record.session, filter, *options);
+                self.is_recovering = true;
             } else {
                 self.insert_subscription(place, filter.as_filter(), *options, &mut waits);
             }
@@ -109,6 +135,7 @@ impl Engine {
                 retain: entry.delivery.retain,
                 state: if entry.released { EntryState::Released } else { EntryState::Open },
                 ids: SubscriptionIdSet::from_numbers(&entry.delivery.subscription_identifiers),
+                group: None,
             });
         }
         self.counters.queued_bytes += queue.bytes() as u64;

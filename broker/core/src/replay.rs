@@ -96,11 +96,11 @@ impl Engine {
         }
         let ids = item.identifier.map_or(SubscriptionIdSet::None, |id| SubscriptionIdSet::One([id]));
         let qos = message.qos.min(item.qos);
+        let target = LocalTarget { session: place, qos, retain_as_published: true, ids, group: None };
         if qos > QoS::AtMostOnce {
-            self.enqueue_kept(now, place, &message, message_id, (qos, true), &ids);
+            self.enqueue_kept(now, &message, message_id, &target);
             return;
         }
-        let target = LocalTarget { session: place, qos, retain_as_published: true, ids };
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let mut fresh = Fresh::new(Outgoing::from_message(now, &message, &mut scratch), None, 1);
         self.send_now(place, &target, true, &mut fresh);
@@ -108,26 +108,16 @@ impl Engine {
         self.fresh_scratch = scratch;
     }
 
-    /// Queues a message that has been accepted before for one session.
-    pub(crate) fn enqueue_kept(
-        &mut self,
-        now: Now,
-        place: u32,
-        message: &SharedMessage,
-        id: Option<MessageId>,
-        flags: (QoS, bool),
-        ids: &SubscriptionIdSet,
-    ) -> u64 {
-        let mut sequence = 0;
-        if let Enqueued::Durably(delivery) = self.enqueue(now, place, message, flags, ids) {
+    /// Queues a retained message for a new subscription.
+    fn enqueue_kept(&mut self, now: Now, message: &SharedMessage, id: Option<MessageId>, target: &LocalTarget) {
+        let enqueued = self.enqueue(now, message, (target.qos, true), target);
+        if let Enqueued::Durably(delivery) = enqueued {
             let entry = delivery.sequence;
             let (id, recorded) = self.record_remote(message, id, vec![delivery]);
             if let Some(id) = id {
-                self.set_recorded(place, entry, id, recorded);
+                self.set_recorded(target.session, entry, id, recorded);
             }
-            sequence = recorded;
         }
-        self.pump(now, place, None);
-        sequence
+        self.pump(now, target.session, None);
     }
 }

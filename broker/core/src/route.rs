@@ -1,11 +1,10 @@
 //! A message is accepted: recorded, kept, handed to everybody that it is for.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use mooring_protocol::{PacketId, QoS, TopicName};
 
-use crate::acknowledgement::{LogWaiter, TokenOwner};
+use crate::acknowledgement::{Asked, Token, TokenOwner};
 use crate::deliver::{Enqueued, Fresh};
 use crate::engine::{Engine, Now};
 use crate::message::{MessageId, SharedMessage};
@@ -13,6 +12,7 @@ use crate::outgoing::Outgoing;
 use crate::record::{Delivery, Record, RetainedStamp};
 use crate::session_key::SessionId;
 use crate::shard::{ShardId, ShardMessage};
+use crate::shared::Pick;
 use crate::topic_index::{LocalTarget, Targets};
 
 /// Who gets a message, and what else it is.
@@ -77,17 +77,17 @@ impl Engine {
         owner: TokenOwner,
     ) -> Accepted {
         let Route { targets, event, tap } = route;
+        let (members, picks) = self.pick_members(message.qos, &targets.groups);
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_message(now, message, &mut scratch);
         let mut fresh = Fresh::new(outgoing, Some(message), targets.locals.len());
-        let mut delivered = self.deliver_local(now, message, &targets.locals, &mut fresh);
+        let mut delivered = Delivered::default();
+        self.deliver_local(now, message, &targets.locals, &mut fresh, &mut delivered);
+        self.deliver_local(now, message, &members, &mut fresh, &mut delivered);
         let retained = message.retain.then(|| self.retained.next_stamp(self.config.shard.0));
-        let remote_durable = message.qos > QoS::AtMostOnce && targets.shards.iter().any(|(_, durable)| *durable);
-        let wanted = *event
-            || retained.is_some()
-            || !delivered.deliveries.is_empty()
-            || remote_durable
-            || !targets.groups.is_empty();
+        let remote_durable = message.qos > QoS::AtMostOnce
+            && (targets.shards.iter().any(|(_, durable)| *durable) || picks.iter().any(|pick| pick.member.durable));
+        let wanted = *event || retained.is_some() || !delivered.deliveries.is_empty() || remote_durable;
         let id = (wanted && self.log.is_enabled()).then(|| self.next_message_id());
         let sequence = match (id, received_from) {
             (Some(id), _) => {
@@ -100,14 +100,18 @@ impl Engine {
         if let Some(stamp) = retained {
             self.retained.apply(message, id, stamp);
         }
-        let token = self.forward(message, id, retained, &targets.shards, owner);
+        let receivers = delivered.receivers + targets.shards.len() + picks.len();
+        let asked = self.forward(message, id, retained, &targets.shards, &picks);
+        if asked.left > 0 {
+            self.tokens.insert(asked.token, Token { left: asked.left, owner });
+        }
         self.finish_local(now, delivered.queues, id, sequence, &mut fresh);
         drop(fresh);
         self.fresh_scratch = scratch;
         if *tap {
             self.service_messages.push_back(message.clone());
         }
-        Accepted { sequence, token, receivers: delivered.receivers + targets.shards.len() }
+        Accepted { sequence, token: if asked.left > 0 { asked.token } else { 0 }, receivers }
     }
 
     fn deliver_local(
@@ -116,8 +120,8 @@ impl Engine {
         message: &SharedMessage,
         targets: &[LocalTarget],
         fresh: &mut Fresh<'_>,
-    ) -> Delivered {
-        let mut delivered = Delivered::default();
+        delivered: &mut Delivered,
+    ) {
         for target in targets {
             let qos = message.qos.min(target.qos);
             // [MQTT-3.3.1-12] the flag is 0 for subscriptions that existed, unless they asked to see it. [MQTT-3.3.1-13]
@@ -126,7 +130,7 @@ impl Engine {
                 delivered.receivers += usize::from(self.send_now(target.session, target, retain, fresh));
                 continue;
             }
-            let recorded = match self.enqueue(now, target.session, message, (qos, retain), &target.ids) {
+            let recorded = match self.enqueue(now, message, (qos, retain), target) {
                 Enqueued::Durably(delivery) => {
                     let sequence = delivery.sequence;
                     delivered.deliveries.push(delivery);
@@ -138,7 +142,6 @@ impl Engine {
             delivered.receivers += 1;
             delivered.queues.push((target.session, recorded));
         }
-        delivered
     }
 
     fn finish_local(
@@ -157,32 +160,39 @@ impl Engine {
         }
     }
 
-    /// Hands a message to the shards that want it, or to all when it is retained. Returns the token that waits for the durable ones.
+    /// Hands a message to the shards that want it, or to all when it is retained, and to the chosen members of shared subscriptions. Returns whose answers
+    /// its acknowledgement waits for.
     fn forward(
         &mut self,
         message: &SharedMessage,
         id: Option<MessageId>,
         retained: Option<RetainedStamp>,
         wanted: &[(ShardId, bool)],
-        owner: TokenOwner,
-    ) -> u64 {
-        if wanted.is_empty() && retained.is_none() {
-            return 0;
+        picks: &[Pick],
+    ) -> Asked {
+        let mut asked = Asked::default();
+        if wanted.is_empty() && picks.is_empty() && retained.is_none() {
+            return asked;
         }
+        asked.token = self.reserve_token();
         let waits = message.qos > QoS::AtMostOnce && self.log.is_enabled();
-        let durable = wanted.iter().filter(|(_, durable)| *durable && waits).count();
-        let token = self.new_token(u32::try_from(durable).unwrap_or(u32::MAX), owner);
         for shard in (0..self.config.shards).map(ShardId).filter(|shard| *shard != self.config.shard) {
             let interest = wanted.iter().find(|(other, _)| *other == shard);
             if interest.is_none() && retained.is_none() {
                 continue;
             }
-            let token = interest.filter(|(_, durable)| *durable && waits).map(|_| token);
+            let token = interest.filter(|(_, durable)| *durable && waits).map(|_| asked.token);
+            asked.left += u32::from(token.is_some());
             let message = message.clone();
             // A session of the publisher's name lives on this shard: no local never matters to another.
             self.outbox.push_back((shard, ShardMessage::Publish { message, id, retained, token, publisher: None }));
         }
-        token
+        for pick in picks {
+            let token = (waits && pick.member.durable).then_some(asked.token);
+            asked.left += u32::from(token.is_some());
+            self.send_pick(pick, message, id, token);
+        }
+        asked
     }
 
     /// A message that another shard accepted.
@@ -198,22 +208,41 @@ impl Engine {
         if let Some(stamp) = retained {
             self.retained.apply(message, id, stamp);
         }
-        let targets = self.index.targets(message.topic.as_str(), None);
+        let Targets { mut locals, groups, .. } = self.index.targets(message.topic.as_str(), None);
+        let (members, picks) = self.pick_members(message.qos, &groups);
+        locals.extend(members);
+        let sequence = self.deliver_recorded(now, message, id, &locals);
+        let asked = self.forward(message, id, None, &[], &picks);
+        match token {
+            Some(token) => self.answer_stored(from, token, sequence, asked),
+            None if asked.left > 0 => {
+                self.tokens.insert(asked.token, Token { left: asked.left, owner: TokenOwner::Nobody });
+            }
+            None => {}
+        }
+    }
+
+    /// Delivers what was accepted before to sessions of this shard. Returns the record to wait for.
+    pub(crate) fn deliver_recorded(
+        &mut self,
+        now: Now,
+        message: &SharedMessage,
+        id: Option<MessageId>,
+        targets: &[LocalTarget],
+    ) -> u64 {
+        if targets.is_empty() {
+            return 0;
+        }
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_message(now, message, &mut scratch);
-        let mut fresh = Fresh::new(outgoing, Some(message), targets.locals.len());
-        let delivered = self.deliver_local(now, message, &targets.locals, &mut fresh);
+        let mut fresh = Fresh::new(outgoing, Some(message), targets.len());
+        let mut delivered = Delivered::default();
+        self.deliver_local(now, message, targets, &mut fresh, &mut delivered);
         let (id, sequence) = self.record_remote(message, id, delivered.deliveries);
         self.finish_local(now, delivered.queues, id, sequence, &mut fresh);
         drop(fresh);
         self.fresh_scratch = scratch;
-        if let Some(token) = token {
-            if self.log.is_durable(sequence) {
-                self.outbox.push_back((from, ShardMessage::Stored { token }));
-            } else {
-                self.log_waiters.push(Reverse((sequence, LogWaiter::Shard(from, token))));
-            }
-        }
+        sequence
     }
 
     /// Records that a message of another shard is queued here.
@@ -234,10 +263,5 @@ impl Engine {
         let (message, event) = (Arc::clone(message), false);
         let record = Record::Message { id, message, event, retained: None, received_from: None, deliveries };
         (Some(id), self.log.append(record))
-    }
-
-    /// What another shard waits for has happened here.
-    pub(crate) fn shard_step(&mut self, shard: ShardId, token: u64) {
-        self.outbox.push_back((shard, ShardMessage::Stored { token }));
     }
 }

@@ -3,8 +3,8 @@
 use mooring_protocol::{TopicFilterBuf, TopicNameBuf};
 
 use crate::message::{MessageId, SharedMessage};
-use crate::record::RetainedStamp;
-use crate::session_key::SessionKey;
+use crate::record::{RetainedStamp, SubscriptionRecord};
+use crate::session_key::{SessionId, SessionKey};
 
 /// One shard of the node, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,13 +39,52 @@ pub enum ShardMessage {
         retained: Option<RetainedStamp>,
         /// Set when the sender waits for [`ShardMessage::Stored`].
         token: Option<u64>,
-        /// The session that published it, for no-local.
+        /// The session that published it, for no-local. `None` from this engine: a session of that name lives on the sending shard alone.
         publisher: Option<SessionKey>,
     },
     /// What the `Publish` with this token is queued for is on disk.
     Stored {
         /// The token of the [`ShardMessage::Publish`].
         token: u64,
+    },
+    /// A session joined or left a shared subscription; sent to the home shard of its filter, which chooses among the members.
+    Member {
+        /// The filter, with the group.
+        filter: TopicFilterBuf,
+        /// The session.
+        session: SessionId,
+        /// What changed.
+        change: MemberChange,
+        /// Answered with [`ShardMessage::InterestKnown`] once every shard knows; 0 when nobody waits.
+        token: u64,
+    },
+    /// A message for the member of a shared subscription that its home shard has chosen.
+    Deliver {
+        /// The message.
+        message: SharedMessage,
+        /// Its number, when it is in the log.
+        id: Option<MessageId>,
+        /// The member.
+        session: SessionId,
+        /// With which options it subscribed.
+        options: SubscriptionRecord,
+        /// The filter, with the group.
+        filter: TopicFilterBuf,
+        /// Set when the sender waits for [`ShardMessage::Stored`].
+        token: Option<u64>,
+    },
+    /// The member did not take the message, or left without acknowledging it: its home shard chooses another.
+    Undelivered {
+        /// The message.
+        message: SharedMessage,
+        /// Its number, when the log still has it.
+        id: Option<MessageId>,
+        /// The member that did not take it.
+        session: SessionId,
+        /// The filter, with the group.
+        filter: TopicFilterBuf,
+        /// The token of the [`ShardMessage::Deliver`].
+        token: Option<u64>,
     },
     /// A client with this presence topic connected or disconnected; sent to the home shard of the topic, which counts and announces.
     Presence {
@@ -60,13 +99,31 @@ pub enum ShardMessage {
     },
 }
 
+/// What changed for a member of a shared subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// It subscribed, for the first time or with other options.
+    Join {
+        /// With which options.
+        options: SubscriptionRecord,
+        /// Whether its session outlives its connection.
+        durable: bool,
+        /// Whether it is connected.
+        online: bool,
+    },
+    /// It connected, or its connection ended.
+    Online(bool),
+    /// It unsubscribed, or its session ended.
+    Leave,
+}
+
 /// The shard that a client's session lives in. The same for the same name and count of shards, on every run and machine.
 #[must_use]
 pub fn home_shard(key: &SessionKey, shards: u16) -> ShardId {
     home_of(&[key.identity.as_str(), key.client_id.as_str()], shards)
 }
 
-/// The shard that counts the connections of a presence topic.
+/// The shard that counts the connections of a presence topic, or that chooses among the members of a shared subscription with this filter.
 #[must_use]
 pub fn home_of_topic(topic: &str, shards: u16) -> ShardId {
     home_of(&[topic], shards)

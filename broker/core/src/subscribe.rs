@@ -37,7 +37,7 @@ impl Engine {
         let mut answer = SubAckAnswer { packet_id: subscribe.packet_id, reasons: Vec::new(), replays: Vec::new() };
         for subscription in subscribe.filters() {
             let identifier = subscribe.properties.subscription_id;
-            let reason = match self.subscribe(now, place, &subscription, identifier, &mut waits, &mut answer.replays) {
+            let reason = match self.subscribe(place, &subscription, identifier, &mut waits, &mut answer.replays) {
                 Ok(()) => ReasonCode::granted(subscription.options.qos),
                 // 3.1.1 knows one failure, 3.1 none: its client is told what it asked for, and gets nothing.
                 Err(reason) => match version {
@@ -54,7 +54,6 @@ impl Engine {
 
     fn subscribe(
         &mut self,
-        now: Now,
         place: u32,
         subscription: &Subscription<'_>,
         identifier: Option<SubscriptionId>,
@@ -71,7 +70,7 @@ impl Engine {
         };
         let is_shared = filter.shared().is_some();
         let is_new = if is_shared {
-            self.add_shared(now, place, filter, record, waits)?
+            self.add_shared(place, filter, record, waits)?
         } else {
             self.add_subscription(place, filter, record, waits)?
         };
@@ -179,7 +178,7 @@ impl Engine {
     }
 
     /// Removes what a session that ends has subscribed to; its end is the record.
-    pub(crate) fn remove_all_subscriptions(&mut self, place: u32) {
+    pub(crate) fn remove_all_subscriptions(&mut self, now: Now, place: u32) {
         let Some(session) = self.sessions.get_mut(place) else { return };
         let shared = std::mem::take(&mut session.shared);
         let nodes: Vec<u32> = session.subscriptions.iter().map(|(node, _)| *node).collect();
@@ -190,7 +189,7 @@ impl Engine {
             }
         }
         for subscription in shared {
-            self.leave_group(place, subscription.filter.as_filter(), &mut waits);
+            self.leave_group(now, place, subscription.filter, &mut waits);
         }
     }
 
@@ -202,7 +201,7 @@ impl Engine {
         let mut reasons = Vec::new();
         for filter in unsubscribe.filters() {
             let existed = if filter.shared().is_some() {
-                self.remove_shared(place, filter, &mut waits)
+                self.remove_shared(now, place, filter, &mut waits)
             } else {
                 self.remove_subscription(place, filter, &mut waits)
             };

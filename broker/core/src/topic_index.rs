@@ -1,5 +1,7 @@
 //! Which sessions and shards want a topic.
 
+use std::sync::Arc;
+
 use mooring_protocol::{QoS, SubscriptionId, TopicFilter, TopicFilterBuf};
 
 use crate::queue::SubscriptionIdSet;
@@ -49,6 +51,8 @@ pub(crate) struct LocalTarget {
     pub(crate) qos: QoS,
     pub(crate) retain_as_published: bool,
     pub(crate) ids: SubscriptionIdSet,
+    /// The shared subscription that it was chosen for.
+    pub(crate) group: Option<Arc<TopicFilterBuf>>,
 }
 
 /// Everybody that a topic goes to.
@@ -271,7 +275,7 @@ impl From<Subscriber> for LocalTarget {
     fn from(subscriber: Subscriber) -> Self {
         let ids = subscriber.identifier.map_or(SubscriptionIdSet::None, |id| SubscriptionIdSet::One([id]));
         let Subscriber { session, qos, retain_as_published, .. } = subscriber;
-        Self { session, qos, retain_as_published, ids }
+        Self { session, qos, retain_as_published, ids, group: None }
     }
 }
 

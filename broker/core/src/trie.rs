@@ -128,6 +128,12 @@ impl<T> Trie<T> {
         self.nodes.iter().filter_map(|node| node.value.as_ref())
     }
 
+    /// Whether nothing but the roots is left.
+    #[cfg(test)]
+    pub(crate) fn is_bare(&self) -> bool {
+        self.nodes.len() - self.free.len() == 2 && self.edges.is_empty() && self.levels.numbers.is_empty()
+    }
+
     /// With paths that are filters: calls `found` with the value of each filter that matches a topic.
     pub(crate) fn match_topic(&mut self, topic: &str, mut found: impl FnMut(&T)) {
         let mut walk = std::mem::take(&mut self.walk);

@@ -18,7 +18,7 @@ use crate::text::describe;
 
 /// A client of the bench.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Client(usize);
+pub(crate) struct Client(usize);
 
 struct Socket {
     shard: usize,
@@ -33,14 +33,14 @@ struct Socket {
 
 /// What the test allows; everything, unless it says otherwise.
 #[derive(Default)]
-pub struct TestAccess {
-    pub refused: std::sync::Mutex<Vec<String>>,
+pub(crate) struct TestAccess {
+    pub(crate) refused: std::sync::Mutex<Vec<String>>,
     generation: AtomicU64,
 }
 
 impl TestAccess {
     /// Refuses a topic or filter from now on.
-    pub fn refuse(&self, text: &str) {
+    pub(crate) fn refuse(&self, text: &str) {
         self.refused.lock().unwrap().push(text.to_owned());
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
@@ -67,11 +67,11 @@ impl Access for TestAccess {
 }
 
 /// How a bench is set up.
-pub struct Setup {
-    pub shards: u16,
-    pub durable: bool,
-    pub limits: Limits,
-    pub events: Vec<&'static str>,
+pub(crate) struct Setup {
+    pub(crate) shards: u16,
+    pub(crate) durable: bool,
+    pub(crate) limits: Limits,
+    pub(crate) events: Vec<&'static str>,
 }
 
 impl Default for Setup {
@@ -80,38 +80,38 @@ impl Default for Setup {
     }
 }
 
-pub struct Bench {
+pub(crate) struct Bench {
     setup: Setup,
-    pub access: Arc<TestAccess>,
-    pub engines: Vec<Engine>,
-    pub now: Now,
+    pub(crate) access: Arc<TestAccess>,
+    pub(crate) engines: Vec<Engine>,
+    pub(crate) now: Now,
     sockets: Vec<Socket>,
     next_connection: u32,
     /// Records of before the last crash.
     past: Vec<(usize, Record)>,
     /// Every record since, in the order in which the log got it, with its shard.
-    pub records: Vec<(usize, Record)>,
+    pub(crate) records: Vec<(usize, Record)>,
     /// How many of them are on disk.
     durable: usize,
     /// Whether the disk stands still.
-    pub hold_log: bool,
+    pub(crate) hold_log: bool,
     /// Whether messages between shards stand still.
-    pub hold_shards: bool,
+    pub(crate) hold_shards: bool,
     between: VecDeque<(usize, ShardId, mooring_core::ShardMessage)>,
-    pub notices: Vec<Notice>,
-    pub tapped: Vec<SharedMessage>,
-    pub services_done: Vec<u64>,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) tapped: Vec<SharedMessage>,
+    pub(crate) services_done: Vec<u64>,
     /// Messages that the log hands back.
     messages: HashMap<MessageId, SharedMessage>,
-    pub reads: usize,
+    pub(crate) reads: usize,
 }
 
 impl Bench {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Setup::default())
     }
 
-    pub fn with(setup: Setup) -> Self {
+    pub(crate) fn with(setup: Setup) -> Self {
         let mut bench = Self {
             setup,
             access: Arc::default(),
@@ -154,14 +154,14 @@ impl Bench {
     }
 
     /// What is on disk, applied to nothing.
-    pub fn recovered(&self) -> Recovered {
+    pub(crate) fn recovered(&self) -> Recovered {
         let mut replay = Replay::new();
         self.past.iter().chain(&self.records[..self.durable]).for_each(|(_, record)| replay.apply(record));
         replay.recovered()
     }
 
     /// Kills the node: what is not on disk is gone. Starts it again after so many milliseconds.
-    pub fn crash(&mut self, down_ms: u64) {
+    pub(crate) fn crash(&mut self, down_ms: u64) {
         let recovered = self.recovered();
         self.records.truncate(self.durable);
         // The shards number their records from 1 again.
@@ -175,7 +175,7 @@ impl Bench {
     }
 
     /// Lets time pass, and handles every deadline at its time.
-    pub fn wait(&mut self, ms: u64) {
+    pub(crate) fn wait(&mut self, ms: u64) {
         let end = self.now.monotonic_ms + ms;
         loop {
             let due = self.engines.iter().filter_map(Engine::poll_deadline).min().filter(|due| *due <= end);
@@ -192,11 +192,11 @@ impl Bench {
     }
 
     /// Connects a client of identity `someone` and settles.
-    pub fn connect(&mut self, connect: &Connect<'_>) -> Client {
+    pub(crate) fn connect(&mut self, connect: &Connect<'_>) -> Client {
         self.connect_as(connect, principal(None))
     }
 
-    pub fn connect_as(&mut self, connect: &Connect<'_>, principal: Principal) -> Client {
+    pub(crate) fn connect_as(&mut self, connect: &Connect<'_>, principal: Principal) -> Client {
         let key = SessionKey {
             identity: principal.identity.clone(),
             client_id: mooring_core::ClientId::new(connect.client_id),
@@ -221,7 +221,7 @@ impl Bench {
     }
 
     /// Connects, and expects to be accepted.
-    pub fn open(&mut self, connect: &Connect<'_>) -> Client {
+    pub(crate) fn open(&mut self, connect: &Connect<'_>) -> Client {
         let client = self.connect(connect);
         let received = self.take(client);
         assert!(received[0].starts_with("CONNACK") && received[0].contains("Success"), "{received:?}");
@@ -229,7 +229,7 @@ impl Bench {
     }
 
     /// Sends a packet and settles.
-    pub fn send<'a>(&mut self, client: Client, packet: impl Into<Packet<'a>>) -> Flow {
+    pub(crate) fn send<'a>(&mut self, client: Client, packet: impl Into<Packet<'a>>) -> Flow {
         let packet = packet.into();
         let socket = &mut self.sockets[client.0];
         assert!(socket.open, "the socket is closed");
@@ -243,7 +243,7 @@ impl Bench {
         flow
     }
 
-    pub fn subscribe(&mut self, client: Client, filter: &str, qos: u8) {
+    pub(crate) fn subscribe(&mut self, client: Client, filter: &str, qos: u8) {
         self.subscribe_with(
             client,
             filter,
@@ -252,7 +252,7 @@ impl Bench {
         );
     }
 
-    pub fn subscribe_with(
+    pub(crate) fn subscribe_with(
         &mut self,
         client: Client,
         filter: &str,
@@ -265,17 +265,17 @@ impl Bench {
         self.send(client, Packet::Subscribe(subscribe));
     }
 
-    pub fn unsubscribe(&mut self, client: Client, filter: &str) {
+    pub(crate) fn unsubscribe(&mut self, client: Client, filter: &str) {
         let filters = [TopicFilter::parse(filter).unwrap()];
         self.send(client, Packet::Unsubscribe(Unsubscribe::new(PacketId::new(8).unwrap(), &filters)));
     }
 
-    pub fn publish(&mut self, client: Client, qos: u8, packet_id: u16, topic: &str, payload: &str) -> Flow {
+    pub(crate) fn publish(&mut self, client: Client, qos: u8, packet_id: u16, topic: &str, payload: &str) -> Flow {
         self.send(client, publish(qos, packet_id, topic, payload))
     }
 
     /// The socket fails.
-    pub fn lose(&mut self, client: Client) {
+    pub(crate) fn lose(&mut self, client: Client) {
         let socket = &mut self.sockets[client.0];
         socket.open = false;
         self.engines[socket.shard].handle_closed(self.now, socket.id, None);
@@ -283,7 +283,7 @@ impl Bench {
     }
 
     /// Stops or goes on reading at the client.
-    pub fn reads(&mut self, client: Client, reads: bool) {
+    pub(crate) fn reads(&mut self, client: Client, reads: bool) {
         self.sockets[client.0].reads = reads;
         if reads {
             self.drain(client.0);
@@ -291,21 +291,21 @@ impl Bench {
         }
     }
 
-    pub fn is_open(&self, client: Client) -> bool {
+    pub(crate) fn is_open(&self, client: Client) -> bool {
         self.sockets[client.0].open
     }
 
     /// What a client has received since the last look.
-    pub fn take(&mut self, client: Client) -> Vec<String> {
+    pub(crate) fn take(&mut self, client: Client) -> Vec<String> {
         std::mem::take(&mut self.sockets[client.0].received)
     }
 
     #[track_caller]
-    pub fn expect(&mut self, client: Client, expected: &[&str]) {
+    pub(crate) fn expect(&mut self, client: Client, expected: &[&str]) {
         assert_eq!(self.take(client), expected);
     }
 
-    pub fn service_publish(&mut self, qos: u8, topic: &str, payload: &str, token: u64) {
+    pub(crate) fn service_publish(&mut self, qos: u8, topic: &str, payload: &str, token: u64) {
         let publish = ServicePublish {
             topic: TopicNameBuf::parse(topic).unwrap(),
             payload: payload.as_bytes().into(),
@@ -319,14 +319,14 @@ impl Bench {
         self.settle();
     }
 
-    pub fn access_changed(&mut self) {
+    pub(crate) fn access_changed(&mut self) {
         let now = self.now;
         self.engines.iter_mut().for_each(|engine| engine.handle_access_changed(now, None));
         self.settle();
     }
 
     /// The notices of a client as text, in short.
-    pub fn told(&self, client_id: &str) -> Vec<String> {
+    pub(crate) fn told(&self, client_id: &str) -> Vec<String> {
         let told = self.notices.iter().filter(|notice| notice.session.client_id.as_str() == client_id);
         told.map(|notice| match &notice.kind {
             NoticeKind::Dropped { why, count } => format!("dropped {count}: {why}"),
@@ -343,13 +343,13 @@ impl Bench {
     }
 
     /// Lets the disk catch up.
-    pub fn sync_log(&mut self) {
+    pub(crate) fn sync_log(&mut self) {
         self.hold_log = false;
         self.settle();
     }
 
     /// Carries everything to where it goes, until nothing moves.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         while self.step() {}
     }
 
@@ -427,7 +427,7 @@ impl Bench {
 }
 
 /// A client of the identity `someone`.
-pub fn principal(presence_topic: Option<&str>) -> Principal {
+pub(crate) fn principal(presence_topic: Option<&str>) -> Principal {
     Principal {
         identity: Identity::new("someone"),
         certificate_serial: Some("0a".into()),
@@ -438,28 +438,28 @@ pub fn principal(presence_topic: Option<&str>) -> Principal {
 }
 
 /// A 5.0 client with a clean session and no keep alive.
-pub fn v5(client_id: &str) -> Connect<'_> {
+pub(crate) fn v5(client_id: &str) -> Connect<'_> {
     Connect { keep_alive_s: 0, ..Connect::new(client_id) }
 }
 
 /// A 5.0 client whose session lasts for an hour.
-pub fn lasting(client_id: &str) -> Connect<'_> {
+pub(crate) fn lasting(client_id: &str) -> Connect<'_> {
     let mut connect = Connect { clean_start: false, ..v5(client_id) };
     connect.properties.session_expiry_s = Some(3600);
     connect
 }
 
 /// A 3.1.1 client.
-pub fn v311(client_id: &str, clean: bool) -> Connect<'_> {
+pub(crate) fn v311(client_id: &str, clean: bool) -> Connect<'_> {
     Connect { version: Version::V3_1_1, clean_start: clean, ..v5(client_id) }
 }
 
-pub fn publish<'a>(qos: u8, packet_id: u16, topic: &'a str, payload: &'a str) -> Publish<'a> {
+pub(crate) fn publish<'a>(qos: u8, packet_id: u16, topic: &'a str, payload: &'a str) -> Publish<'a> {
     let packet_id = PacketId::new(packet_id).filter(|_| qos > 0);
     let publish = Publish::new(TopicName::parse(topic).unwrap(), payload.as_bytes());
     Publish { qos: level(qos), packet_id, ..publish }
 }
 
-pub fn level(qos: u8) -> QoS {
+pub(crate) fn level(qos: u8) -> QoS {
     QoS::try_from(qos).unwrap()
 }

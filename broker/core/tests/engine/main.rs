@@ -12,5 +12,6 @@ mod publishing;
 mod retained;
 mod sessions;
 mod shards;
+mod shared;
 mod subscribing;
 mod wills;

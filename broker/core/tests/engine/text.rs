@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use mooring_protocol::{Ack, Packet, Publish, ReasonCodes};
 
 /// `PUBLISH q1 #3 a/b hello dup retain`, `SUBACK #9 GrantedQoS1`, and so on. Only what is there is named.
-pub fn describe(packet: &Packet<'_>) -> String {
+pub(crate) fn describe(packet: &Packet<'_>) -> String {
     match packet {
         Packet::ConnAck(ack) => {
             let mut text = format!("CONNACK {:?}", ack.reason);

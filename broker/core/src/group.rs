@@ -1,0 +1,111 @@
+//! The groups of shared subscriptions whose home is this shard, and the choice of a member.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use mooring_protocol::{QoS, TopicFilterBuf};
+
+use crate::record::SubscriptionRecord;
+use crate::session_key::SessionId;
+use crate::shard::ShardId;
+use crate::slab::Slab;
+use crate::trie::NodeId;
+
+/// One subscription to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) session: SessionId,
+    /// Where the session lives.
+    pub(crate) shard: ShardId,
+    pub(crate) options: SubscriptionRecord,
+    /// Whether its session outlives its connection.
+    pub(crate) durable: bool,
+    pub(crate) online: bool,
+}
+
+/// Everybody who subscribed to one `$share/<group>/<filter>`.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) filter: Arc<TopicFilterBuf>,
+    /// Where the topic index has the part behind the group.
+    pub(crate) node: NodeId,
+    members: Vec<Member>,
+    next: usize,
+}
+
+impl Group {
+    /// Chooses who gets a message: the connected in turn; without one, those in turn whose queue can keep it.
+    pub(crate) fn choose(&mut self, qos: QoS) -> Option<Member> {
+        let keeps = |member: &Member| member.durable && qos.min(member.options.qos) > QoS::AtMostOnce;
+        let place = self.turn(|member| member.online).or_else(|| self.turn(keeps))?;
+        self.next = place + 1;
+        self.members.get(place).copied()
+    }
+
+    /// The first from the next on that fits.
+    fn turn(&self, fits: impl Fn(&Member) -> bool) -> Option<usize> {
+        let count = self.members.len();
+        let next = if self.next < count { self.next } else { 0 };
+        (next..count).chain(0..next).find(|place| self.members.get(*place).is_some_and(&fits))
+    }
+
+    /// Adds a member, or replaces the options of one; whether it is new.
+    pub(crate) fn join(&mut self, member: Member) -> bool {
+        match self.members.iter_mut().find(|other| other.session == member.session) {
+            Some(known) => {
+                *known = member;
+                false
+            }
+            None => {
+                self.members.push(member);
+                true
+            }
+        }
+    }
+
+    pub(crate) fn leave(&mut self, session: SessionId) {
+        self.members.retain(|member| member.session != session);
+    }
+
+    pub(crate) fn set_online(&mut self, session: SessionId, online: bool) {
+        self.members.iter_mut().filter(|member| member.session == session).for_each(|member| member.online = online);
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+}
+
+/// Groups by number, and by the filter with the group in it.
+pub(crate) struct Groups {
+    groups: Slab<Group>,
+    /// Clients choose the keys: SipHash.
+    by_filter: HashMap<Arc<TopicFilterBuf>, u32>,
+}
+
+impl Groups {
+    pub(crate) fn new() -> Self {
+        Self { groups: Slab::new(), by_filter: HashMap::new() }
+    }
+
+    pub(crate) fn find(&self, filter: &TopicFilterBuf) -> Option<u32> {
+        self.by_filter.get(filter).copied()
+    }
+
+    pub(crate) fn get_mut(&mut self, group: u32) -> Option<&mut Group> {
+        self.groups.get_mut(group)
+    }
+
+    pub(crate) fn insert(&mut self, filter: TopicFilterBuf, node: NodeId) -> u32 {
+        let filter = Arc::new(filter);
+        let group = self.groups.insert(Group { filter: Arc::clone(&filter), node, members: Vec::new(), next: 0 });
+        self.by_filter.insert(filter, group);
+        group
+    }
+
+    pub(crate) fn remove(&mut self, group: u32) {
+        if let Some(group) = self.groups.remove(group) {
+            self.by_filter.remove(&group.filter);
+        }
+    }
+}
