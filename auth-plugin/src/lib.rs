@@ -9,6 +9,24 @@
 //!
 //! Everything is decided from memory. The crate knows no database: whoever changes ownership, grants or revocations tells it, and is told in
 //! turn whose live connections have to be looked at again.
+//!
+//! ```no_run
+//! # use std::{path::Path, sync::Arc};
+//! # use mooring_auth::*;
+//! # use mooring_certs::Authority;
+//! # fn wire(chain: Vec<rustls_pki_types::CertificateDer<'static>>, key: rustls_pki_types::PrivateKeyDer<'static>) -> Result<(), Box<dyn std::error::Error>> {
+//! let authority = Authority::open(Path::new("data/ca"))?;
+//! let trust_domain = authority.trust_domain().clone();
+//! let revoked = Arc::new(RevokedSet::new());
+//! let mutual = MutualTls::new(trust_domain.clone(), Anchors::of_authority(&authority)?, Arc::clone(&revoked));
+//! let listener = ReloadableTls::new(server_config(chain, key, ClientCertificate::Required, &mutual)?);
+//!
+//! let rights = Arc::new(Rights::new(&trust_domain, AnonymousPolicy::Deny, system_clock()));
+//! let certificates = CertificateAuthenticator::new(trust_domain, revoked, Arc::clone(&rights), system_clock());
+//! let authenticate = Authenticators::new(certificates, Vec::new());
+//! # Ok(())
+//! # }
+//! ```
 
 mod address;
 pub mod authenticate;

@@ -315,3 +315,27 @@ fn a_file_has_a_limit() {
     let error = RuleSet::parse(&one.repeat(RULES_MAX + 1)).unwrap_err();
     assert_eq!((error.line, error.what.as_str()), (3 * RULES_MAX + 1, "more than 1000 rules"));
 }
+
+#[test]
+fn a_rule_reload_half_way_through_a_subscribe_leaves_no_old_verdict_behind() {
+    // The broker keeps a verdict under the generation that it read before it asked. A verdict that is older than that would stay for ever.
+    let desk = Desk::with("");
+    let first = desk.0.generation();
+    let reloads = 300;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 1..=reloads {
+                let rules = format!("[[rule]]\nname = \"{number}\"\neffect = \"allow\"\ntopic = \"a\"");
+                desk.0.set_rules(RuleSet::parse(&rules).unwrap());
+            }
+        });
+        loop {
+            let seen = desk.0.generation() - first;
+            let rule = desk.subscribe("user:ana", "a").rule.parse::<u64>().unwrap_or_default();
+            assert!(rule >= seen, "a verdict of rule file {rule} was given after {seen} was in force");
+            if seen == reloads {
+                break;
+            }
+        }
+    });
+}

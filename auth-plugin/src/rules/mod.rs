@@ -20,7 +20,8 @@
 //! other.
 //!
 //! `{client}`, `{identity}` and `{device}` each stand alone in a level, for the client id, the identity, and the id of a device. A value with `/`,
-//! `+` or `#` can't stand for one level: an allowing rule then does not apply, and a denying one applies to every value.
+//! `+` or `#`, or one that is not known, can't stand for one level: an allowing rule then does not apply, and a denying one applies to every
+//! value. A rule with `{device}` concerns devices alone.
 
 mod parse;
 mod pattern;

@@ -110,3 +110,45 @@ impl Filled<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDENTITY: &str = "user:ana";
+
+    fn filled(pattern: &str, client: Option<&str>, denies: bool) -> Option<String> {
+        let subject = Subject { identity: IDENTITY, client, device: None };
+        let pattern = Pattern::parse(pattern).unwrap();
+        pattern.fill(&subject, denies).map(|filled| filled.filter().as_str().to_owned())
+    }
+
+    #[test]
+    fn a_client_id_fills_its_place() {
+        assert_eq!(filled("a/{client}/#", Some("washer 7"), false).as_deref(), Some("a/washer 7/#"));
+        assert_eq!(filled("{client}/{identity}", Some("c"), false).as_deref(), Some("c/user:ana"));
+        assert_eq!(filled("a/+/#", Some("c"), false).as_deref(), Some("a/+/#"));
+    }
+
+    #[test]
+    fn a_client_id_that_is_more_than_a_level_gives_nothing_and_takes_everything() {
+        for client in [None, Some(""), Some("+"), Some("#"), Some("a/b"), Some("a+"), Some("a\0b"), Some("/")] {
+            assert_eq!(filled("a/{client}/x", client, false), None, "{client:?}");
+            assert_eq!(filled("a/{client}/x", client, true).as_deref(), Some("a/+/x"), "{client:?}");
+        }
+    }
+
+    #[test]
+    fn no_client_id_reaches_dollar_topics() {
+        for client in ["$SYS", "$share", "$"] {
+            assert_eq!(filled("{client}/#", Some(client), false), None, "{client}");
+            assert_eq!(filled("a/{client}", Some(client), false), Some(format!("a/{client}")));
+        }
+    }
+
+    #[test]
+    fn a_place_for_a_device_concerns_devices_alone() {
+        assert_eq!(filled("a/{device}", Some("c"), false), None);
+        assert_eq!(filled("a/{device}", Some("c"), true), None);
+    }
+}
