@@ -45,10 +45,11 @@ async fn show(demo: &Demo, limit: Option<Duration>, signals: &mut EndSignals) ->
     let mut board = Board::new(demo.introduction(), output::is_terminal());
     let began = Instant::now();
     let mut failure = None;
-    while limit.is_none_or(|limit| began.elapsed() < limit) {
+    let left = || limit.map_or(Duration::MAX, |limit| limit.saturating_sub(began.elapsed()));
+    while !left().is_zero() {
         board.show(&demo.rows(&results).await?);
         tokio::select! {
-            () = tokio::time::sleep(board.pause()) => {}
+            () = tokio::time::sleep(board.pause().min(left())) => {}
             _ = signals.next() => break,
             why = demo.failed() => {
                 failure = Some(why);

@@ -1,0 +1,17 @@
+//! The whole of Mooring, from outside: the `mooring` binary as a process, other people's programs, real sockets, a real Postgres.
+
+mod architecture;
+mod by_hand;
+mod crash;
+mod demo;
+mod enrolment;
+mod events;
+mod idle_sockets;
+mod load;
+mod mqtt;
+mod outage;
+mod peers;
+#[path = "../../../../store/tests/common/postgres.rs"]
+mod postgres;
+mod running;
+mod server;
