@@ -46,7 +46,10 @@ impl Store {
         let sql = format!("{SECRET_AND_DEVICE}{}", tx.for_update());
         let secret = tx.row(AssertSqlSafe(sql), &params![secret_hash]).await?;
         check_secret(secret, device, now)?;
-        tx.execute("UPDATE enrolment_secrets SET used_at = $2 WHERE hash = $1", &params![secret_hash, now]).await?;
+        let sql = "UPDATE enrolment_secrets SET used_at = $2 WHERE hash = $1 AND used_at IS NULL";
+        if tx.execute(sql, &params![secret_hash, now]).await? == 0 {
+            return Err(EnrolError::Used);
+        }
         let sql = "UPDATE devices SET enrolled_at = COALESCE(enrolled_at, $2) WHERE id = $1";
         tx.execute(sql, &params![device, now]).await?;
         insert_certificate(&mut tx, certificate, now).await?;

@@ -6,7 +6,7 @@ use sqlx::postgres::PgDatabaseError;
 /// The result of a call on the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// Why a call on the store failed. Nothing was written when a call fails.
+/// Why a call on the store failed. Nothing was written then, unless the connection was lost while Postgres answered the commit.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached, is shutting down, is full or too busy: the same call may succeed later. HTTP 503.

@@ -102,8 +102,12 @@ impl Store {
             return Ok(Ingested::NotAtCursor { cursor });
         }
         let ingested = store(&mut tx, batch, self.shadow_bytes_max, now).await?;
-        let sql = "UPDATE cursors SET position = $2 WHERE source = $1";
-        tx.execute(sql, &params![&batch.source, position_param(batch.to_position)?]).await?;
+        // The lock is held, so the cursor is where it was; if it were not, the commit would store events twice.
+        let sql = "UPDATE cursors SET position = $3 WHERE source = $1 AND position = $2";
+        let (from, to) = (position_param(batch.from_position)?, position_param(batch.to_position)?);
+        if tx.execute(sql, &params![&batch.source, from, to]).await? == 0 {
+            return Err(StoreError::Conflict { what: format!("cursor of {}", batch.source) });
+        }
         tx.commit().await?;
         Ok(ingested)
     }
