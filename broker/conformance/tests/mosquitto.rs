@@ -30,6 +30,7 @@ const KNOWN: &[&str] = &[
     "v3/control/ping-with-body",
     "v5/control/ping-with-body",
     "v5/control/disconnect-code",
+    "v5/control/disconnect-error",
     "v5/auth/data-without-method",
     "v5/shared/no-name",
     "v5/shared/name-wildcard",

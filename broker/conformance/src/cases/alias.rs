@@ -76,6 +76,10 @@ pub(super) fn list(list: &mut List) {
         client.expect_closed_for("the connection closes: the alias is not set", &[0x94, 0x81, 0x82])?;
         t.forget(&id)
     });
+    outgoing(list);
+}
+
+fn outgoing(list: &mut List) {
     list.v5("not-forwarded", "3.1.2-27", "a publisher's alias is not the subscriber's", |t| {
         t.need_aliases()?;
         let (mut watcher, topic) = super::will::watch(t, 0)?;

@@ -51,6 +51,10 @@ pub(super) fn list(list: &mut List) {
             watcher.expect_message("will").map(|_| ())
         },
     );
+    twice(list);
+}
+
+fn twice(list: &mut List) {
     list.v5("property-twice-expiry", "4.13.1-1", "Message Expiry Interval twice", |t| {
         closes(t, &publish_with(t, Props::new().u32(property::MESSAGE_EXPIRY, 1).u32(property::MESSAGE_EXPIRY, 1)))
     });

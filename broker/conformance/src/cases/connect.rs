@@ -189,7 +189,21 @@ fn protocol_name(t: &Target) -> Check {
     let mut client = t.dial()?;
     client.send(&packet);
     // 3.1.1 lets a server go on under some other specification, so any refusal will do.
-    client.expect_closed("the connection closes").map(|_| ())
+    match client.next_within(t.options.answer) {
+        Incoming::Closed => Ok(()),
+        incoming if refuses_protocol(&incoming) => client.expect_closed("the connection closes").map(|_| ()),
+        other => Err(client.unexpected("the connection closes, at most after a CONNACK that refuses", &other)),
+    }
+}
+
+/// A CONNACK that refuses the protocol. A server that speaks both versions may send it in either form, as such a CONNECT
+/// does not tell which its sender understands.
+fn refuses_protocol(incoming: &Incoming) -> bool {
+    match incoming {
+        Incoming::Packet(packet) => matches!(packet.body, Body::Connack { code: 0x01 | 0x84, .. }),
+        Incoming::Malformed { raw, .. } => raw == &[0x20, 2, 0, 1] || raw == &[0x20, 3, 0, 0x84, 0],
+        Incoming::Closed | Incoming::Silence => false,
+    }
 }
 
 fn protocol_level(t: &Target) -> Check {
@@ -199,12 +213,10 @@ fn protocol_level(t: &Target) -> Check {
     }
     let mut client = t.dial()?;
     client.send(&frame(wire::CONNECT, &body));
-    let incoming = client.next_within(t.options.answer);
-    match incoming {
-        Incoming::Packet(packet) if matches!(packet.body, Body::Connack { code: 0x01 | 0x84, .. }) => {}
-        // 5.0 lets a server say nothing; one that also speaks 3.1.1 may answer in that form, as the level tells neither.
+    match client.next_within(t.options.answer) {
+        // 5.0 lets a server say nothing.
         Incoming::Closed if t.version.is_v5() => return Ok(()),
-        Incoming::Malformed { raw, .. } if t.version.is_v5() && raw == [0x20, 2, 0, 1] => {}
+        incoming if refuses_protocol(&incoming) => {}
         other => return Err(client.unexpected("a CONNACK that refuses the protocol level", &other)),
     }
     client.expect_closed("the connection closes after the refusal").map(|_| ())

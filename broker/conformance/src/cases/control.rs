@@ -44,6 +44,12 @@ pub(super) fn list(list: &mut List) {
             watcher.expect_message("will").map(|_| ())
         },
     );
+    list.v5("disconnect-error", "3.1.2-8", "a DISCONNECT that reports an error leaves the will: it goes out", |t| {
+        let (mut watcher, topic) = super::will::watch(t, 1)?;
+        let client = t.connect(&t.hello().will(wire::Will::new(&topic, "will")))?;
+        client.disconnect_with(0x80, &Props::new());
+        watcher.expect_message("will").map(|_| ())
+    });
     list.v5("disconnect-reserved", "3.14.1-1", "DISCONNECT flags are checked: malformed packet", |t| {
         closes(t, &[0xE2, 1, 0])
     });

@@ -74,6 +74,10 @@ pub(super) fn list(list: &mut List) {
         client.disconnect();
         t.forget(&id)
     });
+    quota_of_server(list);
+}
+
+fn quota_of_server(list: &mut List) {
     list.v5("within-servers", "4.9.0-3", "a client may use the server's Receive Maximum to the full", |t| {
         t.need_qos(2)?;
         let maximum = t.features().receive_maximum.min(50);
@@ -155,6 +159,10 @@ fn size(list: &mut List) {
         small.expect_nothing("no retained message over the size")?;
         publisher.publish_as(Publish::new(&topic, "").qos(1).retain())
     });
+    size_of_answers(list);
+}
+
+fn size_of_answers(list: &mut List) {
     list.v5("exact", "3.1.2-25", "a message of exactly the Maximum Packet Size is sent", |t| {
         let topic = t.topic("t");
         let probe = Publish::new(&topic, "").encode(t.version).len();

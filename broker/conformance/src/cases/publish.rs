@@ -63,6 +63,10 @@ pub(super) fn list(list: &mut List) {
         client.expect_message("one")?;
         client.expect_nothing("nothing for the other topic")
     });
+    delivery(list);
+}
+
+fn delivery(list: &mut List) {
     list.both("payload-empty", "", "", "a payload may be empty", |t| round_trip(t, ""));
     list.both("payload-large", "", "", "a payload of 100,000 bytes arrives whole", |t| {
         let limit = t.features().maximum_packet_size.unwrap_or(u32::MAX);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{List, closes};
+use super::{List, closes, closes_for};
 use crate::case::Check;
 use crate::decode::Delivery;
 use crate::property::{self, Props};
@@ -38,12 +38,12 @@ pub(super) fn list(list: &mut List) {
         "3.3.2-14 4.13.1-1",
         "a Response Topic with a wildcard closes the connection",
         |t| {
-            closes(t, &with(t, Props::new().text(property::RESPONSE_TOPIC, "answers/#")))?;
-            closes(t, &with(t, Props::new().text(property::RESPONSE_TOPIC, "answers/+/a")))
+            closes_for(t, &with(t, Props::new().text(property::RESPONSE_TOPIC, "answers/#")), &[0x90])?;
+            closes_for(t, &with(t, Props::new().text(property::RESPONSE_TOPIC, "answers/+/a")), &[0x90])
         },
     );
     list.v5("response-topic-utf8", "3.3.2-13", "a Response Topic that is not UTF-8 closes the connection", |t| {
-        closes(t, &ill_formed(t, property::RESPONSE_TOPIC))
+        closes_for(t, &ill_formed(t, property::RESPONSE_TOPIC), &[0x90])
     });
     list.v5("content-type-utf8", "3.3.2-19", "a Content Type that is not UTF-8 closes the connection", |t| {
         closes(t, &ill_formed(t, property::CONTENT_TYPE))

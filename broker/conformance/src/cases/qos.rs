@@ -46,6 +46,10 @@ fn receiver(list: &mut List) {
             watcher.expect_nothing("one message")
         },
     );
+    repetition(list);
+}
+
+fn repetition(list: &mut List) {
     list.both(
         "dup-before-pubrel",
         "4.3.3-2",
@@ -125,6 +129,10 @@ fn receiver(list: &mut List) {
         let code = client.expect_ack(wire::PUBCOMP, 77)?;
         client.check([0x00, 0x92].contains(&code), "reason code 0x00 or 0x92", format!("{code:#04x}"))
     });
+    several(list);
+}
+
+fn several(list: &mut List) {
     list.both(
         "interleaved",
         "4.3.3-2",
@@ -195,6 +203,10 @@ fn sender(list: &mut List) {
             client.check(delivery.qos == 1 && !delivery.dup, "QoS 1, DUP 0", delivery.to_string())
         },
     );
+    sender_qos_2(list);
+}
+
+fn sender_qos_2(list: &mut List) {
     list.both("pubrec-repeated", "4.3.3-1", "4.3.3-4", "a repeated PUBREC gets a PUBREL again", |t| {
         t.need_qos(2)?;
         let topic = t.topic("t");

@@ -60,6 +60,10 @@ pub(super) fn list(list: &mut List) {
         let (mut client, _) = absence.back(t)?;
         client.expect_nothing("nothing: the message is complete")
     });
+    repeated(list);
+}
+
+fn repeated(list: &mut List) {
     list.both(
         "twice",
         "4.4.0-1 3.3.1-1",

@@ -76,6 +76,10 @@ pub(super) fn list(list: &mut List) {
         client.check(!delivery.retain, "RETAIN 0", delivery.to_string())?;
         clear(&mut client, &topic)
     });
+    removal(list);
+}
+
+fn removal(list: &mut List) {
     list.both(
         "removed",
         "3.3.1-10 3.3.1-11",

@@ -54,6 +54,10 @@ pub(super) fn list(list: &mut List) {
         let delivery = client.expect_message("m")?;
         client.check(delivery.topic == format!("{base}/b/c/d"), "the topic of the message", delivery.to_string())
     });
+    names(list);
+}
+
+fn names(list: &mut List) {
     list.v5("no-name", "4.8.2-1", "$share without a group is refused", |t| {
         t.need_shared()?;
         topics::refused(t, &["$share//a", "$share///a"])
@@ -71,6 +75,10 @@ pub(super) fn list(list: &mut List) {
         topics::refused(t, &["$share/g/a/#/b", "$share/g/a+"])
     });
     list.v5("granted-qos", "4.8.2-3", "each member gets messages with the QoS granted to it", granted_qos);
+    leaving(list);
+}
+
+fn leaving(list: &mut List) {
     list.v5("unsubscribe", "3.10.4-1", "an UNSUBSCRIBE names the group as well", |t| {
         t.need_shared()?;
         let topic = t.topic("t");

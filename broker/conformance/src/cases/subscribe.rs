@@ -45,6 +45,10 @@ pub(super) fn list(list: &mut List) {
         client.publish(&format!("{topic}/a/b"), "m", 0)?;
         client.expect_message("m").map(|_| ())
     });
+    effect(list);
+}
+
+fn effect(list: &mut List) {
     list.both(
         "codes-in-order",
         "3.9.3-1 3.8.4-4 3.8.4-5",

@@ -45,6 +45,10 @@ pub(super) fn list(list: &mut List) {
         let filter = format!("$share/g/{}", t.topic("t"));
         closes(t, &wire::subscribe(t.version, 1, &Props::new(), &[(&filter, NO_LOCAL)]))
     });
+    ids(list);
+}
+
+fn ids(list: &mut List) {
     list.v5("id", "3.3.4-3 3.3.4-4", "a message bears the identifier of its subscription", |t| {
         t.need_subscription_ids()?;
         for id in [1, 127, 128, 16_384, 268_435_455] {
@@ -67,6 +71,10 @@ pub(super) fn list(list: &mut List) {
         client.check(!delivery.props.has(SUBSCRIPTION_ID), "no Subscription Identifier", delivery.to_string())
     });
     list.v5("id-several", "3.3.4-3 3.3.4-4 3.3.4-5", "overlapping subscriptions: the identifiers of all", ids_of_all);
+    ids_of_session(list);
+}
+
+fn ids_of_session(list: &mut List) {
     list.v5("id-replaced", "3.8.4-3", "a new subscription replaces the identifier of the old", |t| {
         t.need_subscription_ids()?;
         let topic = t.topic("t");

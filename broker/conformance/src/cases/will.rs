@@ -61,6 +61,10 @@ pub(super) fn list(list: &mut List) {
         client.cut();
         watcher.expect_nothing("nothing when a client without a will goes")
     });
+    content(list);
+}
+
+fn content(list: &mut List) {
     list.both("qos", "3.1.2-9 3.1.2-14", "3.1.2-12", "the will has the QoS that the CONNECT says", |t| {
         for qos in 0..=t.features().maximum_qos {
             let (mut watcher, topic) = watch(t, 2)?;
