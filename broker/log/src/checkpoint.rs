@@ -14,8 +14,10 @@
 //! | `messages` | message | position, frame bytes, size, expiry |
 //! | `online` | presence topic | nothing |
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mooring_core::SessionId;
 use mooring_core::message::MessageId;
@@ -23,13 +25,19 @@ use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransac
 
 use crate::dirty::Dirty;
 use crate::disk::{Disk, DiskFile};
-use crate::error::{CheckpointStep as Step, LogError};
+use crate::error::{CheckpointStep as Step, LogError, is_disk_full};
 use crate::live::{Live, NOWHERE};
 use crate::record_codec::put_stamp;
 use crate::wire::{Malformed, Reader, put_integer};
 
 /// The name of the checkpoint's file.
 pub(crate) const CHECKPOINT_FILE: &str = "checkpoint.redb";
+
+/// The checkpoint's file while it is being made.
+const NEW_FILE: &str = "checkpoint.redb.new";
+
+/// A file that says: the checkpoint's last sync failed. See [`note_suspect`].
+const SUSPECT_FILE: &str = "checkpoint.suspect";
 
 /// The format of the tables that this version writes, and the newest that it reads.
 const FORMAT: u32 = 1;
@@ -146,19 +154,37 @@ fn message_row(id: MessageId, live: &Live) -> Option<MessageRow> {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) database: Database,
+    disk_failed: Arc<AtomicBool>,
 }
 
 impl Store {
     /// Opens the store; an empty one is made where there is none.
     pub(crate) fn open(disk: &dyn Disk, cache_bytes: usize) -> Result<Self, LogError> {
         guarded(Step::Read, || {
-            let file = disk.open(CHECKPOINT_FILE, true).map_err(|error| failed(Step::Read, error))?;
-            disk.sync_dir().map_err(|error| failed(Step::Read, error))?;
+            let names = disk.list().map_err(|error| failed(Step::Read, error))?;
+            let exists = names.iter().any(|name| name == CHECKPOINT_FILE);
+            let name = if exists { CHECKPOINT_FILE } else { NEW_FILE };
+            let file = disk.open(name, !exists).map_err(|error| failed(Step::Read, error))?;
+            if !exists {
+                file.set_len(0).map_err(|error| failed(Step::Read, error))?;
+            }
             let mut builder = redb::Builder::new();
             builder.set_cache_size(cache_bytes);
-            let database = builder.create_with_backend(Backend(file)).map_err(|error| failed(Step::Read, error))?;
-            Ok(Self { database })
+            let disk_failed = Arc::new(AtomicBool::new(false));
+            let backend = Backend { file, disk_failed: disk_failed.clone() };
+            let database = builder.create_with_backend(backend).map_err(|error| failed(Step::Read, error))?;
+            if !exists {
+                // Under its name the file is whole from the first instant.
+                let named = disk.rename(NEW_FILE, CHECKPOINT_FILE).and_then(|()| disk.sync_dir());
+                named.map_err(|error| failed(Step::Read, error))?;
+            }
+            Ok(Self { database, disk_failed })
         })
+    }
+
+    /// Whether a write or a sync failed for another reason than that the disk is full: nobody knows what the file is like on disk then.
+    pub(crate) fn disk_failed(&self) -> bool {
+        self.disk_failed.load(Ordering::Acquire)
     }
 
     /// Where the checkpoint stands; `None` when none was ever written.
@@ -277,6 +303,37 @@ fn read_meta(row: &[u8]) -> Result<Meta, LogError> {
     Ok(Meta { position: next()?, grace_start: next()?, next_id: next()? })
 }
 
+/// Leaves a note that the checkpoint's file saw a sync fail. The system may believe lost bytes of it to be on disk; before the file is used again all of
+/// it is written once more.
+pub(crate) fn note_suspect(disk: &dyn Disk) -> io::Result<()> {
+    disk.open(SUSPECT_FILE, true)?;
+    disk.sync_dir()
+}
+
+/// Follows such a note.
+pub(crate) fn settle_suspect(disk: &dyn Disk, names: &[String]) -> io::Result<()> {
+    if !names.iter().any(|name| name == SUSPECT_FILE) {
+        return Ok(());
+    }
+    if names.iter().any(|name| name == CHECKPOINT_FILE) {
+        let file = disk.open(CHECKPOINT_FILE, false)?;
+        let (length, mut offset) = (file.len()?, 0);
+        let mut bytes = vec![0; SETTLE_BYTES as usize];
+        while offset < length {
+            let part = bytes.get_mut(..(length - offset).min(SETTLE_BYTES) as usize).unwrap_or_default();
+            file.read_at(offset, part)?;
+            file.write_at(offset, part)?;
+            offset += part.len() as u64;
+        }
+        file.sync()?;
+    }
+    disk.remove(SUSPECT_FILE)?;
+    disk.sync_dir()
+}
+
+/// How much is copied at once.
+const SETTLE_BYTES: u64 = 1024 * 1024;
+
 /// The error of a row that cannot be read.
 pub(crate) fn malformed(_: Malformed) -> LogError {
     failed(Step::Read, "a row is malformed")
@@ -295,26 +352,40 @@ pub(crate) fn guarded<T>(step: Step, work: impl FnOnce() -> Result<T, LogError>)
 
 /// The file of the key-value store, on the log's disk.
 #[derive(Debug)]
-struct Backend(Arc<dyn DiskFile>);
+struct Backend {
+    file: Arc<dyn DiskFile>,
+    disk_failed: Arc<AtomicBool>,
+}
+
+impl Backend {
+    fn note(&self, result: io::Result<()>) -> io::Result<()> {
+        if let Err(error) = &result
+            && !is_disk_full(error)
+        {
+            self.disk_failed.store(true, Ordering::Release);
+        }
+        result
+    }
+}
 
 impl redb::StorageBackend for Backend {
-    fn len(&self) -> std::io::Result<u64> {
-        self.0.len()
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
-        self.0.read_at(offset, out)
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, out)
     }
 
-    fn set_len(&self, len: u64) -> std::io::Result<()> {
-        self.0.set_len(len)
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.note(self.file.set_len(len))
     }
 
-    fn sync_data(&self) -> std::io::Result<()> {
-        self.0.sync()
+    fn sync_data(&self) -> io::Result<()> {
+        self.note(self.file.sync())
     }
 
-    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
-        self.0.write_at(offset, data)
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.note(self.file.write_at(offset, data))
     }
 }

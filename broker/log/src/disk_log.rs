@@ -78,6 +78,14 @@ impl DiskLog {
         if self.failed { Err(LogError::Failed) } else { Ok(()) }
     }
 
+    /// After a failure of the disk nothing is accepted any more.
+    pub(crate) fn note_failure(&mut self, result: Result<(), LogError>) -> Result<(), LogError> {
+        if result.as_ref().is_err_and(LogError::is_fatal) {
+            self.failed = true;
+        }
+        result
+    }
+
     /// Takes a record into the group.
     pub(crate) fn append(&mut self, record: &Record) -> Result<(), LogError> {
         self.check_alive()?;
@@ -120,13 +128,7 @@ impl DiskLog {
             None => self.write_to_last(),
             Some(base) => self.write_to_new(base),
         };
-        match written {
-            Ok(()) => {}
-            Err(error) => {
-                self.failed = !error.is_retryable();
-                return Err(error);
-            }
-        }
+        self.note_failure(written)?;
         self.group.bytes.clear();
         self.group.bytes.shrink_to(GROUP_BYTES_KEPT);
         Ok(self.segments.committed())
@@ -201,10 +203,8 @@ impl DiskLog {
         if self.synced < committed
             && let Some(last) = self.segments.last()
         {
-            if let Err(error) = last.file.sync() {
-                self.failed = true;
-                return Err(LogError::io("syncing", &last.name(), error));
-            }
+            let result = last.file.sync().map_err(|error| LogError::io("syncing", &last.name(), error));
+            self.note_failure(result)?;
             self.synced = committed;
         }
         Ok(())

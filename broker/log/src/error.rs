@@ -11,13 +11,15 @@ pub enum LogError {
         /// The file that could not grow.
         file: String,
     },
-    /// The disk failed. The log accepts nothing more; what it acknowledged is on disk.
+    /// The disk failed. When it failed to write, the log accepts nothing more; what it acknowledged is on disk.
     #[error("{what} {file} failed: {source}")]
     Io {
         /// What was tried.
         what: &'static str,
         /// On which file.
         file: String,
+        /// Whether something was to be changed. The log stops then; after a failed read it goes on.
+        is_write: bool,
         /// What the system said.
         source: io::Error,
     },
@@ -81,8 +83,17 @@ impl LogError {
         matches!(self, Self::DiskFull { .. } | Self::Checkpoint { step: CheckpointStep::Written, .. })
     }
 
+    /// Whether the disk failed to take something, so that nobody knows what it holds. A failed read leaves it as it was.
+    pub(crate) const fn is_fatal(&self) -> bool {
+        matches!(self, Self::Io { is_write: true, .. })
+    }
+
+    pub(crate) fn reading(file: &str, source: io::Error) -> Self {
+        Self::Io { what: "reading", file: file.to_owned(), is_write: false, source }
+    }
+
     pub(crate) fn io(what: &'static str, file: &str, source: io::Error) -> Self {
-        Self::Io { what, file: file.to_owned(), source }
+        Self::Io { what, file: file.to_owned(), is_write: true, source }
     }
 
     pub(crate) fn damaged(file: &str, offset: u64, what: &'static str) -> Self {

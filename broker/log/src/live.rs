@@ -118,7 +118,10 @@ impl Live {
                 }
                 self.enqueue(*id, deliveries, dirty);
             }
-            Record::Enqueue { message, deliveries } => self.enqueue(*message, deliveries, dirty),
+            Record::Enqueue { message, deliveries } => {
+                self.see_id(message.0);
+                self.enqueue(*message, deliveries, dirty);
+            }
             Record::Received { session, packet_id } => self.receive(*session, *packet_id, dirty),
             Record::ReceivedReleased { session, packet_id } => self.release_received(*session, *packet_id, dirty),
             Record::Released { session, sequence } => self.release(*session, *sequence, dirty),

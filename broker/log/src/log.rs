@@ -97,8 +97,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// As [`Log::commit`]. [`LogError::Checkpoint`] too is retryable: the log goes on, and the next call tries again. A damaged old segment is
-    /// reported and left alone; the log goes on.
+    /// As [`Log::commit`]. [`LogError::Checkpoint`] is retryable: there was no room, the log goes on, and the next call tries again. After
+    /// [`LogError::Damaged`], of an old segment, the log goes on, and the segment is left alone.
     pub fn maintain(&mut self) -> Result<(), LogError> {
         match &mut self.0 {
             Backing::Disk(log) => log.maintain(),

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use mooring_core::message::MessageId;
 
-use crate::checkpoint::{Batch, Store, failed};
+use crate::checkpoint::{Batch, CHECKPOINT_FILE, Store, failed, note_suspect};
 use crate::disk::Disk;
 use crate::disk_log::{DiskLog, message_of};
 use crate::error::{CheckpointStep as Step, LogError};
@@ -110,7 +110,8 @@ impl Drop for Checkpointer {
     }
 }
 
-/// After a failure the store is opened again the next time: it refuses to go on with a file that failed.
+/// When there was no room, the store is opened again the next time: it refuses to go on with a file that failed. When the disk failed there is no next
+/// time in this process.
 fn write(disk: &dyn Disk, cache_bytes: usize, store: Option<Store>, batch: &Batch) -> Written {
     let store = match store.map_or_else(|| Store::open(disk, cache_bytes), Ok) {
         Ok(store) => store,
@@ -118,6 +119,14 @@ fn write(disk: &dyn Disk, cache_bytes: usize, store: Option<Store>, batch: &Batc
     };
     match store.write(batch) {
         Ok(()) => (Some(store), Ok(())),
+        Err(error) if store.disk_failed() => {
+            // When not even the note can be left, the error below still stops the log, and says why.
+            if let Err(error) = note_suspect(disk) {
+                tracing::error!(error = %error, "the checkpoint failed, and the note for the next start could not be left");
+            }
+            let source = std::io::Error::other(error.to_string());
+            (None, Err(LogError::io("writing", CHECKPOINT_FILE, source)))
+        }
         Err(error) => (None, Err(error)),
     }
 }
@@ -126,6 +135,11 @@ impl DiskLog {
     /// Does what is due. Appended records are committed on the way.
     pub(crate) fn maintain(&mut self) -> Result<(), LogError> {
         self.check_alive()?;
+        let result = self.maintain_alive();
+        self.note_failure(result)
+    }
+
+    fn maintain_alive(&mut self) -> Result<(), LogError> {
         self.checkpointer.collect(false)?;
         let in_background = self.checkpointer.in_background;
         if self.checkpointer.worker.is_none() {
@@ -142,6 +156,11 @@ impl DiskLog {
     /// Writes a checkpoint of all that was appended, now.
     pub(crate) fn checkpoint(&mut self) -> Result<(), LogError> {
         self.check_alive()?;
+        let result = self.checkpoint_alive();
+        self.note_failure(result)
+    }
+
+    fn checkpoint_alive(&mut self) -> Result<(), LogError> {
         self.checkpointer.collect(true)?;
         self.checkpointer.start(false)?;
         self.take_checkpoint()?;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use mooring_core::record::Recovered;
 
-use crate::checkpoint::{CHECKPOINT_FILE, Meta, Store};
+use crate::checkpoint::{CHECKPOINT_FILE, Meta, Store, settle_suspect};
 use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::disk_log::DiskLog;
 use crate::error::LogError;
 use crate::frame::{
     FORMAT, KIND_GROUP, SEGMENT_HEADER_BYTES, SegmentHeader, check_segment_header, greatest_on_disk_before,
-    parse_frame, segment_base,
+    on_disk_before, parse_frame, segment_base,
 };
 use crate::live::Live;
 use crate::load::load_checkpoint;
@@ -25,6 +25,7 @@ use crate::segments::{Segment, Segments};
 pub(crate) fn open(disk: Arc<dyn Disk>, options: LogOptions) -> Result<(DiskLog, Recovered), LogError> {
     let names = disk.list().map_err(|error| LogError::io("listing", "the data directory", error))?;
     let (mut found, unborn) = find_segments(&*disk, &names)?;
+    settle_suspect(&*disk, &names).map_err(|error| LogError::io("writing again", CHECKPOINT_FILE, error))?;
     let has_checkpoint = names.iter().any(|name| name == CHECKPOINT_FILE);
     let (store, meta) = open_checkpoint(&*disk, &options, has_checkpoint, &found)?;
     check_chain(&found, meta)?;
@@ -33,8 +34,12 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: LogOptions) -> Result<(DiskLog,
     }
 
     let segments = Segments::default();
-    let mut state =
-        State { live: Live::new(options.grace_bytes), dirty: Dirty::default(), recovery: Recovery::default() };
+    let mut state = State {
+        live: Live::new(options.grace_bytes),
+        dirty: Dirty::default(),
+        recovery: Recovery::default(),
+        on_disk_before: u64::MAX,
+    };
     for segment in &found {
         state.live.live_bytes.insert(segment.base, 0);
     }
@@ -47,7 +52,9 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: LogOptions) -> Result<(DiskLog,
     for (index, segment) in found.iter_mut().enumerate() {
         replay(segment, index == last, meta, &mut state)?;
     }
-    sync_found(&*disk, found.last())?;
+    if let Some(last) = found.last() {
+        make_durable(&*disk, last, state.on_disk_before)?;
+    }
     for segment in found {
         segments.push(segment);
     }
@@ -62,6 +69,8 @@ struct State {
     live: Live,
     dirty: Dirty,
     recovery: Recovery,
+    /// What the last group says that was on disk before it.
+    on_disk_before: u64,
 }
 
 /// The segments of the directory, in order, and apart from them a last one whose beginning never reached the disk. Nothing is changed before all of
@@ -116,9 +125,18 @@ fn remove_unborn(disk: &dyn Disk, segment: &Segment) -> Result<(), LogError> {
 }
 
 /// What was found may be with the operating system only: a process that was killed had not synced its last group. From here on it counts as committed.
-fn sync_found(disk: &dyn Disk, last: Option<&Segment>) -> Result<(), LogError> {
-    let Some(last) = last else { return Ok(()) };
-    last.file.sync().and_then(|()| disk.sync_dir()).map_err(|error| LogError::io("syncing", &last.name(), error))
+///
+/// It is written again before it is synced: where that process saw a sync fail, the system believes the lost bytes to be on disk, and a sync alone would
+/// do nothing.
+fn make_durable(disk: &dyn Disk, last: &Segment, on_disk_before: u64) -> Result<(), LogError> {
+    let failed = |error| LogError::io("syncing", &last.name(), error);
+    let from = on_disk_before.max(last.base);
+    if from < last.end {
+        let mut bytes = vec![0; usize::try_from(last.end - from).unwrap_or(usize::MAX)];
+        last.read(from, &mut bytes)?;
+        last.file.write_at(from - last.base, &bytes).map_err(failed)?;
+    }
+    last.file.sync().and_then(|()| disk.sync_dir()).map_err(failed)
 }
 
 /// Opens the checkpoint. One that cannot be read is made again from the log, as long as the log goes back to its beginning.
@@ -183,7 +201,10 @@ fn replay(segment: &mut Segment, is_last: bool, meta: Meta, state: &mut State) -
         let Ok(frame) = parse_frame(rest, position) else {
             return cut(segment, is_last, position, rest, meta);
         };
-        if frame.kind != KIND_GROUP {
+        if frame.kind == KIND_GROUP {
+            state.on_disk_before =
+                on_disk_before(frame.body).map_err(|_| segment.damaged(position, "a record is malformed"))?;
+        } else {
             let content = read_content(frame.kind, frame.body);
             let content = content.map_err(|_| segment.damaged(position, "a record is malformed"))?;
             take(&content, position, frame.bytes, meta, state);

@@ -32,7 +32,7 @@ impl Segment {
     /// Reads bytes at a position.
     pub(crate) fn read(&self, position: u64, into: &mut [u8]) -> Result<(), LogError> {
         let offset = position.saturating_sub(self.base);
-        self.file.read_at(offset, into).map_err(|error| LogError::io("reading", &self.name(), error))
+        self.file.read_at(offset, into).map_err(|error| LogError::reading(&self.name(), error))
     }
 
     /// The damage at a position.

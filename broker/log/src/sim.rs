@@ -47,7 +47,7 @@ struct State {
     is_off: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct FileState {
     /// As processes see it.
     content: Vec<u8>,
@@ -120,6 +120,19 @@ impl FaultyDisk {
         let files = std::mem::take(&mut state.files);
         Self(Arc::new(Mutex::new(State {
             files,
+            names: state.names.clone(),
+            synced_names: state.synced_names.clone(),
+            next_file: state.next_file,
+            ..State::default()
+        })))
+    }
+
+    /// Another disk that is as this one is now, without its faults to come.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let state = self.state();
+        Self(Arc::new(Mutex::new(State {
+            files: state.files.clone(),
             names: state.names.clone(),
             synced_names: state.synced_names.clone(),
             next_file: state.next_file,

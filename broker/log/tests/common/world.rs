@@ -53,6 +53,7 @@ impl World {
             self.messages.insert(*id, message.clone());
             if let Some(stamp) = retained
                 && message.payload.is_empty()
+                && stamp.time == self.time
             {
                 self.removed = Some((message.topic.as_str().to_owned(), stamp.time));
             }
