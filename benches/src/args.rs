@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Drain(DrainArgs),
     /// Runs rows against a list of brokers, interleaved, and compares.
     Compare(CompareArgs),
+    /// Makes a certificate authority, a server's certificate and one for each client, for tests.
+    Certs(CertsArgs),
     /// A minimal peer that echoes each PUBLISH to its sender, to learn the generator's own limit.
     #[command(hide = true)]
     Sink(SinkArgs),
@@ -198,6 +200,11 @@ impl Load {
     pub(crate) fn qos(&self) -> QoS {
         QoS::try_from(self.qos).unwrap_or_default()
     }
+
+    /// For rows that make sense only with acknowledgements.
+    pub(crate) fn raise_qos(&mut self) {
+        self.qos = self.qos.max(1);
+    }
 }
 
 /// What is observed, and where results go.
@@ -332,12 +339,29 @@ pub(crate) struct DrainArgs {
     pub(crate) common: Common,
 }
 
+/// Arguments of `certs`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CertsArgs {
+    /// Where to write: ca.pem, server.crt, server.key, and clients/NUMBER.crt and .key.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// How many clients.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) clients: u32,
+}
+
 /// Arguments of `sink`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SinkArgs {
     /// Port on 127.0.0.1; 0 for a free one, which is printed.
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
+    /// Swallow every Nth message, to test the checks.
+    #[arg(long)]
+    pub(crate) drop_every: Option<u64>,
+    /// Echo every Nth message twice, to test the checks.
+    #[arg(long)]
+    pub(crate) repeat_every: Option<u64>,
 }
 
 /// Arguments of `compare`.

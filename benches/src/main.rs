@@ -4,7 +4,9 @@
 //! against several brokers.
 
 mod args;
+mod certs;
 mod check;
+mod compare;
 mod engine;
 mod frame;
 mod latency;
@@ -38,6 +40,8 @@ fn main() -> Result<ExitCode> {
 async fn run(command: Command) -> Result<ExitCode> {
     match (&command, scenario::common(&command)) {
         (Command::Sink(args), _) => sink::run(args).await.map(|()| ExitCode::SUCCESS),
+        (Command::Certs(args), _) => certs::write(&args.dir, args.clients).map(|()| ExitCode::SUCCESS),
+        (Command::Compare(args), _) => compare::run(args).await.map(|()| ExitCode::SUCCESS),
         (_, Some(common)) => {
             let report = scenario::run(&command).await?;
             write_report(&report, &common.output)?;
@@ -59,6 +63,9 @@ fn write_report(report: &Report, output: &Output) -> Result<()> {
     if let Some(path) = output.json.as_deref().filter(|_| !json_only) {
         let json = serde_json::to_string_pretty(report)?;
         std::fs::write(path, json).with_context(|| format!("write {}", path.display()))?;
+    }
+    if let Some(path) = &output.html {
+        std::fs::write(path, report::html::page(report)).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }

@@ -72,6 +72,7 @@ impl Opener {
     }
 
     async fn connect_numbered(&self, index: usize, settings: &ClientSettings) -> Result<Connected> {
+        let started = Instant::now();
         let Opened { mut transport, received } = self.connector.open(index).await?;
         let mut deframer = self.connector.is_websocket().then(Deframer::default);
         let mut packet = self.encode_connect(settings)?;
@@ -92,7 +93,14 @@ impl Opener {
             if let Some((connack, size)) = frame::read(&mqtt, self.version())? {
                 let (receive_maximum, session_present) = check_connack(&connack)?;
                 let received = mqtt.split_off(size);
-                return Ok(Connected { transport, deframer, received, receive_maximum, session_present });
+                return Ok(Connected {
+                    transport,
+                    deframer,
+                    received,
+                    receive_maximum,
+                    session_present,
+                    took: started.elapsed(),
+                });
             }
             ensure!(transport.read_buf(&mut fresh).await? > 0, "the broker closed the connection before its CONNACK");
         }

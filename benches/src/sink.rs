@@ -24,12 +24,29 @@ pub(crate) async fn run(args: &SinkArgs) -> Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::task::spawn_local(serve(stream));
+        tokio::task::spawn_local(serve(
+            stream,
+            Faults { drop_every: args.drop_every, repeat_every: args.repeat_every },
+        ));
     }
 }
 
-async fn serve(stream: TcpStream) {
-    let mut peer = Peer { stream, version: Version::V3_1_1, received: Vec::new(), out: Vec::new(), written: 0 };
+/// What the sink does wrong on purpose.
+struct Faults {
+    drop_every: Option<u64>,
+    repeat_every: Option<u64>,
+}
+
+async fn serve(stream: TcpStream, faults: Faults) {
+    let mut peer = Peer {
+        stream,
+        version: Version::V3_1_1,
+        received: Vec::new(),
+        out: Vec::new(),
+        written: 0,
+        faults,
+        published: 0,
+    };
     let mut buffer = vec![0; BUFFER_BYTES];
     // A peer that breaks the protocol or goes away ends its own connection, and nothing else.
     let _ = poll_fn(|cx| peer.poll(cx, &mut buffer)).await;
@@ -42,6 +59,8 @@ struct Peer {
     received: Vec<u8>,
     out: Vec<u8>,
     written: usize,
+    faults: Faults,
+    published: u64,
 }
 
 impl Peer {
@@ -76,13 +95,25 @@ impl Peer {
             let Some(packet) = bytes.get(consumed..consumed + header.packet_size()) else { break };
             // A QoS 0 PUBLISH is the same packet in both directions.
             if header.packet_type == PacketType::Publish && header.flags & 0b0110 == 0 {
-                self.out.extend_from_slice(packet);
+                self.echo(packet);
             } else {
                 self.answer(packet)?;
             }
             consumed += header.packet_size();
         }
         Ok(consumed)
+    }
+
+    fn echo(&mut self, packet: &[u8]) {
+        self.published += 1;
+        let is_due = |every: Option<u64>| every.is_some_and(|every| self.published.is_multiple_of(every));
+        if is_due(self.faults.drop_every) {
+            return;
+        }
+        if is_due(self.faults.repeat_every) {
+            self.out.extend_from_slice(packet);
+        }
+        self.out.extend_from_slice(packet);
     }
 
     fn answer(&mut self, bytes: &[u8]) -> Result<()> {
@@ -104,7 +135,7 @@ impl Peer {
             Packet::Publish(publish) => {
                 // The echo borrows the sender's packet id: the ids of the two directions are independent.
                 let packet_id = publish.packet_id.unwrap_or(PacketId::FIRST);
-                self.out.extend_from_slice(bytes);
+                self.echo(bytes);
                 match u8::from(publish.qos) {
                     1 => Packet::PubAck(Ack::new(packet_id)),
                     _ => Packet::PubRec(Ack::new(packet_id)),

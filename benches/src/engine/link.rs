@@ -28,6 +28,8 @@ pub(super) struct Link {
     /// On the list of dirty or of blocked links.
     pub(super) dirty: bool,
     pub(super) closed: bool,
+    /// We have asked for the end.
+    pub(super) closing: bool,
     /// Whose messages arrive here.
     pub(super) tracker: Option<usize>,
     /// The flow that publishes here.
@@ -53,6 +55,7 @@ impl Link {
             unflushed: false,
             dirty: false,
             closed: false,
+            closing: false,
             tracker,
             flow: None,
             receive_maximum,
@@ -115,11 +118,13 @@ impl Engine {
         Poll::Ready(())
     }
 
-    /// The broker, not we, ended the connection.
+    /// The connection has ended; it is a failure when the broker did it.
     pub(super) fn close(&mut self, link: usize, why: &str) {
         if !std::mem::replace(&mut self.links[link].closed, true) {
-            self.counters.closed += 1;
-            self.note_error(format!("connection {link}: {why}"));
+            if !self.links[link].closing {
+                self.counters.closed += 1;
+                self.note_error(format!("connection {link}: {why}"));
+            }
             self.progress.notify_one();
         }
     }

@@ -143,6 +143,8 @@ pub(crate) struct Connected {
     pub(crate) received: Vec<u8>,
     pub(crate) receive_maximum: u16,
     pub(crate) session_present: bool,
+    /// From the first SYN to the CONNACK.
+    pub(crate) took: Duration,
 }
 
 impl Engine {
@@ -265,6 +267,16 @@ impl Engine {
     pub(crate) fn send(&mut self, link: usize, append: impl FnOnce(&mut Vec<u8>)) {
         append(&mut self.links[link].out);
         self.mark_dirty(link);
+    }
+
+    /// Ends the connection as a client should, with DISCONNECT.
+    pub(crate) fn disconnect(&mut self, link: usize) {
+        self.links[link].closing = true;
+        self.send(link, |out| out.extend_from_slice(&[0xE0, 0]));
+    }
+
+    pub(crate) fn are_closed(&self, links: &[usize]) -> bool {
+        links.iter().all(|link| self.links[*link].closed)
     }
 
     /// Nanoseconds since the engine started.

@@ -1,5 +1,7 @@
 //! What a run found, as a value: the table, the JSON and the page are made from it.
 
+mod chart;
+pub(crate) mod html;
 pub(crate) mod table;
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,7 @@ pub(crate) enum Unit {
     Microseconds,
     Bytes,
     Cores,
+    Ratio,
 }
 
 /// One step of the timeline.
@@ -70,6 +73,17 @@ impl Report {
 
     pub(crate) fn figure(&self, name: &str) -> Option<f64> {
         self.figures.iter().find(|figure| figure.name == name).map(|figure| figure.value)
+    }
+
+    /// A figure, or a percentile of the latency by a name such as `latency_p99_us`.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let latency = self.latency.as_ref();
+        match name {
+            "latency_p50_us" => latency.map(|latency| latency.p50_us),
+            "latency_p99_us" => latency.map(|latency| latency.p99_us),
+            "latency_p999_us" => latency.map(|latency| latency.p999_us),
+            _ => self.figure(name),
+        }
     }
 }
 

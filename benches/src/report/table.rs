@@ -64,6 +64,7 @@ pub(crate) fn format_value(unit: Unit, value: f64) -> String {
         Unit::Microseconds if value < 10.0 => format!("{value:.2} us"),
         Unit::Microseconds => format!("{} us", group_digits(value.round() as u64)),
         Unit::Bytes => format_bytes(value),
+        Unit::Ratio => format!("{value:.2} times"),
         Unit::Cores => format!("{value:.2} cores"),
     }
 }

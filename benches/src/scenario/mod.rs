@@ -1,8 +1,14 @@
 //! The rows. Each one connects its clients, says what they expect, lets them run, and reports.
 
+mod churn;
+mod connect;
+mod drain;
 mod publish;
+mod retained;
+mod stage;
+mod wildcard;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::args::{Command, Common};
 use crate::report::Report;
@@ -15,7 +21,13 @@ pub(crate) async fn run(command: &Command) -> Result<Report> {
         Command::FanOut(args) => publish::fan_out(args).await,
         Command::Shared(args) => publish::shared(args).await,
         Command::Latency(args) => publish::latency(args).await,
-        _ => anyhow::bail!("not a row"),
+        Command::Wildcard(args) => wildcard::run(args).await,
+        Command::Churn(args) => churn::run(args).await,
+        Command::Storm(args) => connect::storm(args).await,
+        Command::Idle(args) => connect::idle(args).await,
+        Command::Retained(args) => retained::run(args).await,
+        Command::Drain(args) => drain::run(args).await,
+        Command::Compare(_) | Command::Certs(_) | Command::Sink(_) => bail!("this subcommand is no row"),
     }
 }
 
@@ -29,6 +41,6 @@ pub(crate) fn common(command: &Command) -> Option<&Common> {
         Command::Storm(args) | Command::Idle(args) => &args.common,
         Command::Retained(args) => &args.common,
         Command::Drain(args) => &args.common,
-        Command::Compare(_) | Command::Sink(_) => return None,
+        Command::Compare(_) | Command::Certs(_) | Command::Sink(_) => return None,
     })
 }

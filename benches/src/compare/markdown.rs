@@ -1,0 +1,255 @@
+//! The tables of docs/benchmarks.md, between markers, so that what people write around them stays.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::brokers::Broker;
+use super::rows::{Row, Table};
+use super::summary::Cell;
+use super::{Outcome, Outcomes};
+use crate::args::CompareArgs;
+use crate::report::table::group_digits;
+
+const BEGIN: &str = "<!-- mooring-bench compare: begin -->";
+const END: &str = "<!-- mooring-bench compare: end -->";
+
+/// All tables, the machine, and what went wrong.
+pub(super) fn render(
+    brokers: &[Broker],
+    versions: &[String],
+    rows: &[Row],
+    outcomes: &Outcomes,
+    args: &CompareArgs,
+) -> String {
+    let mut text = conditions(brokers, versions, args);
+    for table in Table::ALL {
+        write_table(&mut text, table, brokers, rows, outcomes);
+    }
+    write_commands(&mut text, rows);
+    write_remarks(&mut text, outcomes);
+    text
+}
+
+fn conditions(brokers: &[Broker], versions: &[String], args: &CompareArgs) -> String {
+    let mut text = String::new();
+    let versions: Vec<_> = brokers
+        .iter()
+        .zip(versions)
+        .map(
+            |(broker, version)| {
+                if broker.name == *version { version.clone() } else { format!("{} ({version})", broker.name) }
+            },
+        )
+        .collect();
+    let _ = writeln!(
+        text,
+        "{} rounds, interleaved; each run {} s after a second of warm-up, with a broker started for it. Brokers on core {}, the generator on core {}. \
+         Medians, with least and most in parentheses, and the ratio to {}.\n",
+        args.rounds,
+        args.duration.as_secs_f64(),
+        args.broker_core,
+        args.generator_core,
+        brokers.first().map_or("the first", |broker| broker.name.as_str()),
+    );
+    let _ = writeln!(text, "- Machine: {}", machine());
+    let _ = writeln!(text, "- Brokers: {}", versions.join("; "));
+    let _ = writeln!(text, "- Date: {}", date());
+    let command: Vec<_> = std::env::args().skip(1).collect();
+    let _ = writeln!(text, "- Command: `mooring-bench {}`", command.join(" "));
+    text
+}
+
+fn write_table(text: &mut String, table: Table, brokers: &[Broker], rows: &[Row], outcomes: &Outcomes) {
+    let cell_of = |row: &Row, broker: &Broker| {
+        outcomes.get(&(row.name.clone(), broker.name.clone())).and_then(|rounds| Cell::of(rounds, table))
+    };
+    let rows: Vec<_> = rows
+        .iter()
+        .filter(|row| row.tables.contains(&table) && brokers.iter().any(|broker| cell_of(row, broker).is_some()))
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    let names: Vec<_> = brokers.iter().map(|broker| broker.name.as_str()).collect();
+    let _ = writeln!(
+        text,
+        "\n### {}\n\n| row | {} |\n|---|{}",
+        table.title(),
+        names.join(" | "),
+        "---|".repeat(names.len())
+    );
+    for row in rows {
+        let first = brokers.first().and_then(|broker| cell_of(row, broker));
+        let cells: Vec<_> = brokers
+            .iter()
+            .enumerate()
+            .map(|(at, broker)| write_cell(cell_of(row, broker).as_ref(), first.as_ref().filter(|_| at > 0)))
+            .collect();
+        let _ = writeln!(text, "| {} | {} |", row.title, cells.join(" | "));
+    }
+}
+
+fn write_cell(cell: Option<&Cell>, first: Option<&Cell>) -> String {
+    let Some(cell) = cell else { return "-".to_owned() };
+    let mut text = format!("{} ({}-{})", number(cell.median), number(cell.min), number(cell.max));
+    if let Some(first) = first.filter(|first| first.median > 0.0) {
+        let _ = write!(text, ", {:.2}x", cell.median / first.median);
+    }
+    if cell.failed > 0 {
+        let _ = write!(text, ", {} of {} failed", cell.failed, cell.failed + cell.rounds);
+    }
+    if cell.broken > 0 {
+        let _ = write!(text, ", **promise broken in {}**", cell.broken);
+    }
+    if cell.lost > 0 {
+        let _ = write!(text, ", {} lost", group_digits(cell.lost));
+    }
+    text
+}
+
+/// Three significant digits.
+fn number(value: f64) -> String {
+    match value {
+        _ if value >= 1000.0 => group_digits(value.round() as u64),
+        _ if value >= 100.0 => format!("{value:.0}"),
+        _ if value >= 10.0 => format!("{value:.1}"),
+        _ if value >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+fn write_commands(text: &mut String, rows: &[Row]) {
+    let _ = writeln!(text, "\n<details><summary>Commands of the rows</summary>\n");
+    for row in rows {
+        let tls = if row.tls { " --tls --ca ca.pem --cert-dir clients/" } else { "" };
+        let _ = writeln!(text, "- {}: `mooring-bench {}{tls}`", row.title, row.args.join(" "));
+    }
+    let _ = writeln!(text, "\n</details>");
+}
+
+/// Failures and broken promises, each text once.
+fn write_remarks(text: &mut String, outcomes: &Outcomes) {
+    let mut remarks: Vec<String> = Vec::new();
+    for ((row, broker), rounds) in outcomes {
+        for outcome in rounds {
+            let said = match outcome {
+                Outcome::Failed(error) => format!("failed: {error}"),
+                Outcome::Done(report) if !report.holds => {
+                    format!("broke the promise: {}", crate::report::table::check_line(report))
+                }
+                Outcome::Done(_) => continue,
+            };
+            let remark = format!("- {row} on {broker}: {said}");
+            if !remarks.contains(&remark) {
+                remarks.push(remark);
+            }
+        }
+    }
+    if !remarks.is_empty() {
+        let _ = writeln!(text, "\n### What went wrong\n\n{}", remarks.join("\n"));
+    }
+}
+
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpu_info = read("/proc/cpuinfo");
+    let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let model = model.map_or("unknown processor", |(_, model)| model.trim());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("{model}, {cores} cores, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+}
+
+/// Today in UTC, as YYYY-MM-DD: the civil calendar from the count of days (proleptic Gregorian, 400-year cycles of 146,097 days).
+fn date() -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    civil(now.as_secs() / 86_400)
+}
+
+fn civil(days_since_1970: u64) -> String {
+    let is_leap = |year: u64| year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let (mut year, mut days) = (1970, days_since_1970);
+    while days >= 365 + u64::from(is_leap(year)) {
+        days -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + u64::from(is_leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 1;
+    for length in lengths {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02}", days + 1)
+}
+
+/// Replaces what stands between the markers; a file without them gets both at its end.
+pub(super) fn write_between_markers(path: &Path, text: &str) -> Result<()> {
+    let before = std::fs::read_to_string(path).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
+    std::fs::write(path, replace_between_markers(&before, text)).with_context(|| format!("write {}", path.display()))
+}
+
+fn replace_between_markers(document: &str, text: &str) -> String {
+    let section = format!("{BEGIN}\n{text}\n{END}");
+    match (document.find(BEGIN), document.find(END)) {
+        (Some(begin), Some(end)) if begin < end => {
+            format!("{}{section}{}", &document[..begin], &document[end + END.len()..])
+        }
+        _ => format!("{}\n\n{section}\n", document.trim_end()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::summary::tests::outcome;
+    use super::*;
+    use crate::compare::brokers::Plan;
+
+    fn args() -> CompareArgs {
+        use clap::Parser;
+        let cli = crate::args::Cli::try_parse_from(["mooring-bench", "compare"]).unwrap();
+        let crate::args::Command::Compare(args) = cli.command else { panic!("not compare") };
+        args
+    }
+
+    #[test]
+    fn a_table_has_medians_spread_and_ratios() {
+        let brokers = Plan::load(None).unwrap().brokers;
+        let mut second = brokers[0].clone();
+        second.name = "other".into();
+        let brokers = [brokers[0].clone(), second];
+        let rows = Plan::load(None).unwrap().choose_rows(&["qos0".into()]).unwrap();
+        let mut outcomes = Outcomes::new();
+        outcomes.insert(("qos0".into(), "mosquitto".into()), vec![outcome(4.0), outcome(5.0), outcome(4.2)]);
+        outcomes.insert(("qos0".into(), "other".into()), vec![outcome(0.42), Outcome::Failed("no <port>".into())]);
+        let text = render(&brokers, &["mosquitto version 2".into(), "other".into()], &rows, &outcomes, &args());
+        for part in [
+            "| row | mosquitto | other |",
+            "4.20 (4.00-5.00) | 0.420 (0.420-0.420), 0.10x, 1 of 2 failed |",
+            "Brokers: mosquitto (mosquitto version 2); other",
+            "qos0 on other: failed: no <port>",
+            "`mooring-bench pairs --clients 50`",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_people_write_around_the_markers_stays() {
+        let once = replace_between_markers("# Benchmarks\n\nWords.\n", "one");
+        assert!(once.starts_with("# Benchmarks\n\nWords.\n\n<!--") && once.contains("\none\n"));
+        let twice = replace_between_markers(&format!("{once}\nMore.\n"), "two");
+        assert!(twice.contains("\ntwo\n") && !twice.contains("one\n") && twice.ends_with("\nMore.\n"));
+        assert_eq!(twice.matches(BEGIN).count(), 1);
+    }
+
+    #[test]
+    fn days_become_dates() {
+        for (days, date) in [(0, "1970-01-01"), (59, "1970-03-01"), (11_016, "2000-02-29"), (20_781, "2026-11-24")] {
+            assert_eq!(civil(days), date);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Line charts as inline SVG. Colours are CSS variables of the page, so that the same chart serves light and dark.
+
+use std::fmt::Write;
+
+/// One line of a chart.
+pub(super) struct Series<'a> {
+    pub(super) name: &'a str,
+    pub(super) points: Vec<(f64, f64)>,
+}
+
+/// One chart: what it shows, and how its numbers are written.
+pub(super) struct Chart<'a> {
+    pub(super) title: &'a str,
+    pub(super) series: Vec<Series<'a>>,
+    /// Where the horizontal axis is labelled, with the labels; empty for seconds.
+    pub(super) x_labels: Vec<(f64, String)>,
+    pub(super) format_y: fn(f64) -> String,
+}
+
+const WIDTH: f64 = 720.0;
+const HEIGHT: f64 = 260.0;
+const LEFT: f64 = 84.0;
+const RIGHT: f64 = 16.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 32.0;
+const Y_STEPS: u32 = 4;
+const X_STEPS: u32 = 6;
+
+/// A figure with a title, a legend if there are several lines, and the chart. Empty without points.
+pub(super) fn render(chart: &Chart<'_>) -> String {
+    let points = || chart.series.iter().flat_map(|series| &series.points);
+    if points().next().is_none() {
+        return String::new();
+    }
+    let x_min = points().map(|point| point.0).fold(f64::INFINITY, f64::min).min(0.0);
+    let x_max = points().map(|point| point.0).fold(x_min + f64::EPSILON, f64::max);
+    let y_max = nice_max(points().map(|point| point.1).fold(0.0, f64::max), Y_STEPS);
+    let x_of = |x: f64| LEFT + (x - x_min) / (x_max - x_min) * (WIDTH - LEFT - RIGHT);
+    let y_of = |y: f64| HEIGHT - BOTTOM - y / y_max * (HEIGHT - TOP - BOTTOM);
+    let mut body = String::new();
+    for step in 0..=Y_STEPS {
+        let value = y_max * f64::from(step) / f64::from(Y_STEPS);
+        let y = y_of(value);
+        let label = (chart.format_y)(value);
+        let _ = write!(body, r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT);
+        let _ = write!(
+            body,
+            r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{label}</text>"#,
+            LEFT - 8.0,
+            y + 4.0
+        );
+    }
+    for (x, label) in x_ticks(chart, x_max) {
+        let _ = write!(
+            body,
+            r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+            x_of(x),
+            HEIGHT - 10.0,
+            escape(&label)
+        );
+    }
+    for (number, series) in chart.series.iter().enumerate() {
+        write_series(&mut body, chart, series, number + 1, &x_of, &y_of);
+    }
+    format!(
+        r#"<figure><figcaption>{}{}</figcaption><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{}">{body}</svg></figure>"#,
+        escape(chart.title),
+        legend(chart),
+        escape(chart.title)
+    )
+}
+
+fn write_series(
+    body: &mut String,
+    chart: &Chart<'_>,
+    series: &Series<'_>,
+    number: usize,
+    x_of: &dyn Fn(f64) -> f64,
+    y_of: &dyn Fn(f64) -> f64,
+) {
+    let path: Vec<_> = series.points.iter().map(|(x, y)| format!("{:.1},{:.1}", x_of(*x), y_of(*y))).collect();
+    let _ = write!(body, r#"<polyline class="line s{number}" points="{}"/>"#, path.join(" "));
+    for (x, y) in &series.points {
+        let at = chart.x_labels.iter().find(|(label_x, _)| label_x == x).map(|(_, label)| label.clone());
+        let at = at.unwrap_or_else(|| format!("{x:.2} s"));
+        let _ = write!(
+            body,
+            r#"<circle class="dot s{number}" cx="{:.1}" cy="{:.1}" r="3"><title>{} at {}: {}</title></circle>"#,
+            x_of(*x),
+            y_of(*y),
+            escape(series.name),
+            escape(&at),
+            (chart.format_y)(*y)
+        );
+    }
+}
+
+fn legend(chart: &Chart<'_>) -> String {
+    if chart.series.len() < 2 {
+        return String::new();
+    }
+    let entries = chart.series.iter().enumerate();
+    entries.map(|(at, series)| format!(r#"<span class="key k{}">{}</span>"#, at + 1, escape(series.name))).collect()
+}
+
+fn x_ticks(chart: &Chart<'_>, x_max: f64) -> Vec<(f64, String)> {
+    if !chart.x_labels.is_empty() {
+        return chart.x_labels.clone();
+    }
+    let step = nice_max(x_max, X_STEPS) / f64::from(X_STEPS);
+    let ticks = (0..=X_STEPS).map(|number| step * f64::from(number)).filter(|x| *x <= x_max * 1.001);
+    ticks.map(|x| (x, format!("{} s", (x * 100.0).round() / 100.0))).collect()
+}
+
+/// The smallest round number from `value` on that `steps` divides into round numbers.
+fn nice_max(value: f64, steps: u32) -> f64 {
+    if value <= 0.0 {
+        return 1.0;
+    }
+    let step = value / f64::from(steps);
+    let magnitude = 10_f64.powf(step.log10().floor());
+    let factor = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().find(|factor| factor * magnitude >= step * 0.999_999);
+    factor.unwrap_or(10.0) * magnitude * f64::from(steps)
+}
+
+/// Text as HTML.
+pub(super) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_end_at_round_numbers() {
+        for (value, max) in [(0.0, 1.0), (3.9, 4.0), (4.0, 4.0), (4.1, 8.0), (97.0, 100.0), (1_234_567.0, 2_000_000.0)]
+        {
+            let found = nice_max(value, 4);
+            assert!((found - max).abs() < max * 1e-9, "{value}: {found} is not {max}");
+        }
+    }
+
+    #[test]
+    fn a_chart_without_points_is_nothing() {
+        let chart = Chart { title: "x", series: Vec::new(), x_labels: Vec::new(), format_y: |y| y.to_string() };
+        assert_eq!(render(&chart), "");
+    }
+
+    #[test]
+    fn names_cannot_become_markup() {
+        let series = Series { name: "<b>", points: vec![(0.0, 1.0), (1.0, 2.0)] };
+        let chart = Chart { title: "a & b", series: vec![series], x_labels: Vec::new(), format_y: |y| y.to_string() };
+        let svg = render(&chart);
+        assert!(svg.contains("a &amp; b") && svg.contains("&lt;b&gt;") && !svg.contains("<b>"));
+    }
+}
