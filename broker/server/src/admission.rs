@@ -1,4 +1,6 @@
 //! How many may be connected, from one address and in all, and how many may be on their way in.
+//!
+//! A socket that has sent nothing costs little, and there may be many; one whose handshake has begun costs memory and time, and there may be few.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -14,22 +16,25 @@ use crate::config::ConnectionLimits;
 pub(crate) struct Admission {
     limits: ConnectionLimits,
     state: Mutex<State>,
-    /// A handshake slot became free.
-    freed: Notify,
+    /// There may be room for one more that is silent.
+    silent_room: Notify,
+    /// There may be room for one more that speaks.
+    speaking_room: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     connections: usize,
     per_address: HashMap<IpAddr, usize>,
-    handshakes: BTreeMap<u64, Handshake>,
+    /// By number, that is by age.
+    silent: BTreeMap<u64, Handshake>,
+    speaking: BTreeMap<u64, Handshake>,
     next_handshake: u64,
 }
 
 #[derive(Debug)]
 struct Handshake {
     since: Instant,
-    silent: bool,
     evict: Arc<Notify>,
 }
 
@@ -66,7 +71,7 @@ impl Full {
 
 impl Admission {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
-        Self { limits, state: Mutex::default(), freed: Notify::new() }
+        Self { limits, state: Mutex::default(), silent_room: Notify::new(), speaking_room: Notify::new() }
     }
 
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admitted, Full> {
@@ -83,15 +88,12 @@ impl Admission {
         Ok(Admitted { admission: Arc::clone(self), address })
     }
 
-    /// Waits for room among the handshakes in flight, and makes it where one is silent or slow for too long.
+    /// A place among those that have sent nothing yet. Where there is none, the oldest of them makes room, once it has had its time.
     pub(crate) async fn handshake_slot(self: &Arc<Self>) -> HandshakeSlot {
         loop {
-            let freed = self.freed.notified();
             match self.try_handshake_slot() {
                 Ok(slot) => return slot,
-                Err(patience) => {
-                    let _ = tokio::time::timeout(patience, freed).await;
-                }
+                Err(patience) => wait(&self.silent_room, patience).await,
             }
         }
     }
@@ -99,36 +101,12 @@ impl Admission {
     /// The slot, or how long until somebody can be sent away for it.
     fn try_handshake_slot(self: &Arc<Self>) -> Result<HandshakeSlot, Duration> {
         let mut state = self.lock();
-        if state.handshakes.len() >= self.limits.handshakes_max.max(1) {
-            let number = self.least_worth(&state)?;
-            if let Some(handshake) = state.handshakes.remove(&number) {
-                handshake.evict.notify_one();
-            }
-        }
+        make_room(&mut state.silent, self.limits.silent_max, self.limits.silent_ms_min)?;
         let number = state.next_handshake;
         state.next_handshake += 1;
         let evict = Arc::new(Notify::new());
-        let handshake = Handshake { since: Instant::now(), silent: true, evict: Arc::clone(&evict) };
-        state.handshakes.insert(number, handshake);
+        state.silent.insert(number, Handshake { since: Instant::now(), evict: Arc::clone(&evict) });
         Ok(HandshakeSlot { admission: Arc::clone(self), number, evict })
-    }
-
-    /// The oldest that has sent nothing, else the oldest, when they had their time; numbers are in the order of age.
-    fn least_worth(&self, state: &State) -> Result<u64, Duration> {
-        let silent_min = Duration::from_millis(self.limits.silent_ms_min);
-        let unfinished_min = Duration::from_millis(self.limits.unfinished_ms_min);
-        let candidates = [
-            (state.handshakes.iter().find(|(_, handshake)| handshake.silent), silent_min),
-            (state.handshakes.iter().next(), unfinished_min),
-        ];
-        let mut patience = unfinished_min;
-        for ((number, handshake), time_min) in candidates.into_iter().filter_map(|(found, min)| Some((found?, min))) {
-            match time_min.checked_sub(handshake.since.elapsed()) {
-                None | Some(Duration::ZERO) => return Ok(*number),
-                Some(left) => patience = patience.min(left),
-            }
-        }
-        Err(patience)
     }
 
     /// Connections now.
@@ -136,9 +114,10 @@ impl Admission {
         self.lock().connections
     }
 
-    /// Handshakes in flight now.
+    /// Those on their way in now.
     pub(crate) fn handshakes(&self) -> usize {
-        self.lock().handshakes.len()
+        let state = self.lock();
+        state.silent.len() + state.speaking.len()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -146,12 +125,55 @@ impl Admission {
     }
 }
 
-impl HandshakeSlot {
-    /// The peer has sent something.
-    pub(crate) fn heard(&self) {
-        if let Some(handshake) = self.admission.lock().handshakes.get_mut(&self.number) {
-            handshake.silent = false;
+/// Waits until somebody may have left, at most so long.
+async fn wait(room: &Notify, patience: Duration) {
+    // Whoever is told and has gone meanwhile passes it on to the next.
+    let _ = tokio::time::timeout(patience, room.notified()).await;
+}
+
+/// Sends the oldest away where there are too many, or says how long until that is fair.
+fn make_room(handshakes: &mut BTreeMap<u64, Handshake>, max: usize, ms_min: u64) -> Result<(), Duration> {
+    if handshakes.len() < max.max(1) {
+        return Ok(());
+    }
+    let Some(oldest) = handshakes.first_entry() else {
+        return Ok(());
+    };
+    match Duration::from_millis(ms_min).checked_sub(oldest.get().since.elapsed()) {
+        None | Some(Duration::ZERO) => {
+            oldest.remove().evict.notify_one();
+            Ok(())
         }
+        Some(left) => Err(left),
+    }
+}
+
+impl HandshakeSlot {
+    /// The peer has sent something: its handshake begins, once there is room. Where there is none, the oldest unfinished one makes it, once it has had its
+    /// time.
+    pub(crate) async fn speak(&self) {
+        loop {
+            match self.try_speak() {
+                Ok(()) => return,
+                Err(patience) => wait(&self.admission.speaking_room, patience).await,
+            }
+        }
+    }
+
+    fn try_speak(&self) -> Result<(), Duration> {
+        let mut state = self.admission.lock();
+        let limits = &self.admission.limits;
+        if !state.silent.contains_key(&self.number) {
+            // It has been sent away meanwhile.
+            return Ok(());
+        }
+        make_room(&mut state.speaking, limits.handshakes_max, limits.unfinished_ms_min)?;
+        if let Some(handshake) = state.silent.remove(&self.number) {
+            state.speaking.insert(self.number, Handshake { since: Instant::now(), ..handshake });
+        }
+        drop(state);
+        self.admission.silent_room.notify_one();
+        Ok(())
     }
 
     /// Waits until the slot is needed for somebody else.
@@ -162,8 +184,16 @@ impl HandshakeSlot {
 
 impl Drop for HandshakeSlot {
     fn drop(&mut self) {
-        self.admission.lock().handshakes.remove(&self.number);
-        self.admission.freed.notify_waiters();
+        let mut state = self.admission.lock();
+        let was_silent = state.silent.remove(&self.number).is_some();
+        let spoke = state.speaking.remove(&self.number).is_some();
+        drop(state);
+        if was_silent {
+            self.admission.silent_room.notify_one();
+        }
+        if spoke {
+            self.admission.speaking_room.notify_one();
+        }
     }
 }
 
@@ -209,18 +239,28 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_silent_handshake_makes_room_before_one_that_has_spoken() {
-        let limits =
-            ConnectionLimits { handshakes_max: 2, silent_ms_min: 0, unfinished_ms_min: 60_000, ..Default::default() };
+    fn the_oldest_silent_socket_makes_room_and_not_one_that_has_spoken() {
+        let limits = ConnectionLimits { silent_max: 2, silent_ms_min: 0, ..Default::default() };
         let admission = admission(limits);
         let spoke = admission.try_handshake_slot().unwrap();
-        spoke.heard();
-        let silent = admission.try_handshake_slot().unwrap();
-        let new = admission.try_handshake_slot().unwrap();
-        let in_flight: Vec<_> = admission.lock().handshakes.keys().copied().collect();
-        assert_eq!(in_flight, [spoke.number, new.number]);
-        drop(silent);
-        new.heard();
-        assert!(admission.try_handshake_slot().is_err(), "those that have spoken get their time");
+        spoke.try_speak().unwrap();
+        let _silent = [admission.try_handshake_slot().unwrap(), admission.try_handshake_slot().unwrap()];
+        let _new = admission.try_handshake_slot().unwrap();
+        assert_eq!(admission.lock().silent.keys().copied().collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(admission.lock().speaking.keys().copied().collect::<Vec<_>>(), [0]);
+    }
+
+    #[test]
+    fn a_handshake_that_has_begun_has_its_time_before_it_makes_room() {
+        let limits = ConnectionLimits { handshakes_max: 1, unfinished_ms_min: 60_000, ..Default::default() };
+        let admission = admission(limits);
+        let first = admission.try_handshake_slot().unwrap();
+        first.try_speak().unwrap();
+        let second = admission.try_handshake_slot().unwrap();
+        assert!(second.try_speak().is_err());
+        drop(first);
+        second.try_speak().unwrap();
+        drop(second);
+        assert_eq!(admission.handshakes(), 0);
     }
 }

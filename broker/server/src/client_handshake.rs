@@ -18,7 +18,6 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::http::header::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::http::{self, StatusCode};
 
-use crate::admission::HandshakeSlot;
 use crate::config::ListenerConfig;
 use crate::handover::{Entry, Newcomer, ShardInput};
 use crate::metric_names;
@@ -100,7 +99,7 @@ async fn let_in(shard: &Rc<Shard>, stream: Stream, entry: Entry) -> Result<(), F
     let arrived = async {
         let secured =
             timeout_at(handshake_until, secure(stream, &entry)).await.map_err(|_| Failure::HandshakeTimeout)??;
-        let arrived = timeout_at(connect_until, receive_connect(shard, secured, &entry.slot)).await;
+        let arrived = timeout_at(connect_until, receive_connect(shard, secured)).await;
         arrived.map_err(|_| Failure::ConnectTimeout)?
     };
     let arrived = tokio::select! {
@@ -127,10 +126,10 @@ async fn secure(stream: Stream, entry: &Entry) -> Result<Secured, Failure> {
     let listener = &entry.listener;
     let tcp = match stream {
         Stream::Tcp(tcp) => tcp,
-        stream => return Ok(already_secured(stream, entry)),
+        stream => return Ok(already_secured(stream, entry).await),
     };
     tcp.readable().await?;
-    entry.slot.heard();
+    entry.slot.speak().await;
     match listener.tls.as_ref().filter(|_| listener.kind.is_tls()) {
         None => {
             let (tcp, websocket) = upgrade(tcp, listener).await?;
@@ -152,8 +151,8 @@ fn over_tls((tcp, session): (TcpStream, rustls::ServerConnection), websocket: Op
 }
 
 /// The API's HTTP server has done it all.
-fn already_secured(stream: Stream, entry: &Entry) -> Secured {
-    entry.slot.heard();
+async fn already_secured(stream: Stream, entry: &Entry) -> Secured {
+    entry.slot.speak().await;
     let peer_certificate = entry.upgraded.as_ref().and_then(|upgraded| upgraded.peer_certificate.clone());
     Secured { transport: Transport { stream, websocket: Some(Box::default()) }, peer_certificate }
 }
@@ -194,7 +193,7 @@ fn refuse_upgrade(status: StatusCode, why: &str) -> ErrorResponse {
 }
 
 /// Reads until CONNECT is whole; judges it from its first bytes.
-async fn receive_connect(shard: &Shard, mut secured: Secured, slot: &HandshakeSlot) -> Result<Arrived, Failure> {
+async fn receive_connect(shard: &Shard, mut secured: Secured) -> Result<Arrived, Failure> {
     let bytes_max = shard.shared.config.connections.connect_bytes_max;
     let mut received = Vec::new();
     loop {
@@ -209,7 +208,6 @@ async fn receive_connect(shard: &Shard, mut secured: Secured, slot: &HandshakeSl
         if more.await? {
             return Err(Failure::Silent);
         }
-        slot.heard();
         match is_whole(&received, bytes_max) {
             Ok(true) => return Ok(Arrived { secured, received }),
             Ok(false) => {}

@@ -117,7 +117,9 @@ pub struct ConnectionLimits {
     pub connections_max: usize,
     /// Connections from one address. One more is closed at once.
     pub per_address_max: usize,
-    /// Connections that have not yet been let in. More wait unaccepted; those that stay silent are closed to make room, the oldest first.
+    /// Connections that have sent nothing yet. More wait unaccepted, and the oldest is closed to make room.
+    pub silent_max: usize,
+    /// Connections that have begun to send and are not yet let in. More wait, and the oldest is closed to make room.
     pub handshakes_max: usize,
     /// How long TLS and the WebSocket upgrade may take, in milliseconds from the accept; then the socket is closed.
     pub handshake_ms_max: u64,
@@ -125,9 +127,9 @@ pub struct ConnectionLimits {
     pub connect_ms_max: u64,
     /// The largest CONNECT, in bytes. A larger one is answered with 0x95 (5.0) or closed, before it is read.
     pub connect_bytes_max: usize,
-    /// How long a handshake that sent nothing is safe from being closed to make room, in milliseconds.
+    /// How long a connection that has sent nothing is safe from being closed to make room, in milliseconds.
     pub silent_ms_min: u64,
-    /// How long one that sent something is, in milliseconds.
+    /// How long one that has begun to send is, in milliseconds.
     pub unfinished_ms_min: u64,
     /// How long sent bytes may stay unacknowledged before the kernel gives the connection up (TCP_USER_TIMEOUT), in milliseconds.
     pub user_timeout_ms: u32,
@@ -142,6 +144,7 @@ impl Default for ConnectionLimits {
         Self {
             connections_max: 1_000_000,
             per_address_max: 1_000_000,
+            silent_max: 4096,
             handshakes_max: 512,
             handshake_ms_max: 10_000,
             connect_ms_max: 15_000,

@@ -88,6 +88,10 @@ impl Shared {
         self.failure.borrow().as_ref().map_or(NodeError::Stopped, |why| NodeError::LogFailed(Arc::clone(why)))
     }
 
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }

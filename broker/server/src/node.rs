@@ -87,12 +87,11 @@ impl Node {
     /// Engines keep a filter for good: take one stream for a purpose, not one for a request.
     #[must_use]
     pub fn subscribe(&self, filters: Vec<TopicFilterBuf>) -> MessageStream {
-        let stream = self.shared.taps.subscribe(filters.clone());
         for mailbox in &self.shared.shards {
             // A shard that is gone accepts no messages.
             let _ = mailbox.push(ShardInput::Tap(filters.clone()));
         }
-        stream
+        self.shared.taps.subscribe(filters)
     }
 
     /// Every session of every shard.

@@ -80,7 +80,7 @@ impl Server {
         })?;
         let events = log.event_reader();
         let shared = Arc::new(new_shared(config, authenticate, &events));
-        let threads = start_threads(&shared, &access, log, recovered)?;
+        let threads = start_threads(&shared, access, log, recovered)?;
         let server = Self { node: Node::new(Arc::clone(&shared), events), shared, addresses, threads };
         server.settle()?;
         server.listen(listeners);
@@ -257,7 +257,7 @@ fn new_shared(config: ServerConfig, authenticate: Arc<dyn Authenticate>, events:
 
 fn start_threads(
     shared: &Arc<Shared>,
-    access: &Arc<dyn Access>,
+    access: Arc<dyn Access>,
     log: Log,
     recovered: Recovered,
 ) -> Result<Threads, ServerError> {
@@ -265,8 +265,9 @@ fn start_threads(
     let mut threads = Threads::default();
     let for_log = Arc::clone(shared);
     threads.log = Some(Thread::spawn("mooring-log", shared, move || log_thread::run(&for_log, log))?);
-    for shard in 0..shared.config.shards {
-        let (for_shard, access, recovered) = (Arc::clone(shared), Arc::clone(access), Arc::clone(&recovered));
+    let shards = shared.config.shards;
+    for (shard, (access, recovered)) in (0..shards).zip(std::iter::repeat_n((access, recovered), shards.into())) {
+        let for_shard = Arc::clone(shared);
         let run = move || shard::run(ShardId(shard), for_shard, access, recovered);
         threads.shards.push(Thread::spawn(&format!("mooring-shard-{shard}"), shared, run)?);
     }

@@ -1,4 +1,5 @@
 //! The same conversation over every transport and count of shards.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
 mod common;
 
@@ -131,7 +132,7 @@ async fn a_websocket_needs_the_path_and_the_subprotocol() {
         let tcp = TcpStream::connect(address(&server, "ws")).await.unwrap();
         match tls::websocket(tcp, path, subprotocol).await.map(|_| ()) {
             Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
-                assert_eq!(response.status().as_u16(), status, "{path} {subprotocol:?}")
+                assert_eq!(response.status().as_u16(), status, "{path} {subprotocol:?}");
             }
             other => panic!("{path} {subprotocol:?}: {other:?}"),
         }

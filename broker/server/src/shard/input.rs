@@ -3,8 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use mooring_core::SessionSelector;
+use mooring_core::{ServicePublish, SessionSelector};
 use mooring_protocol::ReasonCode;
+use tokio::sync::oneshot;
 
 use super::pump::WAITING_BYTES_MAX;
 use super::{Shard, decode_limits};
@@ -62,11 +63,7 @@ impl Shard {
             }
             ShardInput::Accepted(accepted) => self.begin_handshake(*accepted),
             ShardInput::Handover(newcomer) => self.take_over(*newcomer),
-            ShardInput::Publish(mut publish, done) => {
-                publish.token = self.next_token();
-                self.publishing.borrow_mut().insert(publish.token, done);
-                self.engine.borrow_mut().handle_service_publish(now, *publish);
-            }
+            ShardInput::Publish(publish, done) => self.publish(*publish, done),
             ShardInput::Tap(filters) => self.engine.borrow_mut().handle_service_subscribe(&filters),
             ShardInput::Disconnect { selector, reason, why, purge, ended } => {
                 let count = self.engine.borrow_mut().handle_disconnect(now, &selector, reason, &why, purge);
@@ -75,7 +72,7 @@ impl Shard {
                 let _ = ended.send(count);
             }
             ShardInput::AccessChanged(identity) => {
-                self.engine.borrow_mut().handle_access_changed(now, identity.as_ref())
+                self.engine.borrow_mut().handle_access_changed(now, identity.as_ref());
             }
             ShardInput::Limits(limits) => {
                 self.decode_limits.set(decode_limits(&limits));
@@ -93,6 +90,16 @@ impl Shard {
             ShardInput::Drain(done) => self.drain(done),
             ShardInput::Stop => {}
         }
+    }
+
+    fn publish(&self, mut publish: ServicePublish, done: oneshot::Sender<usize>) {
+        // Without a log nothing is ever done: whoever waits is told, by the end of `done`.
+        if self.shared.has_failed() {
+            return;
+        }
+        publish.token = self.next_token();
+        self.publishing.borrow_mut().insert(publish.token, done);
+        self.engine.borrow_mut().handle_service_publish(self.now(), publish);
     }
 
     fn begin_handshake(self: &Rc<Self>, accepted: Accepted) {

@@ -1,5 +1,11 @@
 //! A server with a table of rights, and a small MQTT client on sockets.
 #![allow(dead_code, reason = "each test binary takes what it needs")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 pub(crate) mod client;
 pub(crate) mod tls;
