@@ -107,6 +107,7 @@ impl Connection {
         let was_open = self.stage.replace(Stage::Closed) != Stage::Closed;
         if was_open {
             self.wake();
+            self.end_blocked();
         }
         was_open
     }

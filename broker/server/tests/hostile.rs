@@ -238,3 +238,24 @@ async fn a_full_disk_delays_acknowledgements_until_there_is_room() {
     assert_eq!(batch.events.len(), 1);
     server.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_publisher_faster_than_the_disk_is_read_no_further_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), 2);
+    config.limits.log_backlog_bytes_max = 2_000;
+    let server = start(config);
+    let mut client = Client::on(TcpStream::connect(address(&server, "plain")).await.unwrap(), Version::V3_1_1);
+    client.connect("fast").await;
+    let mut bytes = Vec::new();
+    for number in 1..=2_000 {
+        let publish = mooring_protocol::Publish::new(TopicName::parse("events/1").unwrap(), b"one of many");
+        let packet = publish.at_least_once(common::client::id(number)).into();
+        mooring_protocol::encode(&packet, Version::V3_1_1, &mut bytes).unwrap();
+    }
+    client.send_bytes(&bytes).await.unwrap();
+    for number in 1..=2_000 {
+        assert_eq!(client.recv().await, Got::PubAck(common::client::id(number), ReasonCode::Success));
+    }
+    server.shutdown().await;
+}

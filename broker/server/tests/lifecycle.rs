@@ -1,14 +1,17 @@
-//! Start and end of a server.
+//! Start and end of a server, and of connections.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
 mod common;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::client::{Client, Got};
-use common::{ByName, Table, address, config, listener, start, within};
-use mooring_protocol::{QoS, ReasonCode, Version};
-use mooring_server::{ListenerKind, Server, ServerError};
+use common::{ByName, Table, address, config, listener, start, tls, within};
+use mooring_core::access::Authenticating;
+use mooring_core::{Authenticate, ConnectAttempt, Refusal, SessionSelector};
+use mooring_protocol::{Connect, QoS, ReasonCode, Version};
+use mooring_server::{ListenerKind, Server, ServerError, TlsConfigs};
 
 #[tokio::test]
 async fn shutdown_tells_every_client_and_leaves_nothing_behind() {
@@ -119,4 +122,86 @@ async fn a_client_without_id_gets_one_and_finds_its_session_again() {
         client.disconnect().await;
     }
     tokio::time::timeout(Duration::from_secs(20), server.shutdown()).await.unwrap();
+}
+
+/// Says whom it is asked about, and answers when it is told.
+struct Gate {
+    asked: tokio::sync::mpsc::UnboundedSender<tokio::sync::oneshot::Sender<Result<(), Refusal>>>,
+}
+
+impl Authenticate for Gate {
+    fn authenticate<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Authenticating<'a> {
+        Box::pin(async move {
+            let (answer, answered) = tokio::sync::oneshot::channel();
+            self.asked.send(answer).unwrap();
+            answered.await.unwrap()?;
+            ByName::default().authenticate(attempt).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_on_the_way_in_while_somebody_is_sent_away_is_asked_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (asked, mut questions) = tokio::sync::mpsc::unbounded_channel();
+    let server = Server::start(config(directory.path(), 2), Arc::new(Table), Arc::new(Gate { asked })).unwrap();
+    let mut client = Client::tcp(address(&server, "plain")).await;
+    let revoke = async {
+        let first = within("the question", questions.recv()).await.unwrap();
+        let selector = SessionSelector::CertificateSerial(Arc::from("01"));
+        server.node().disconnect(selector, ReasonCode::NotAuthorized, "revoked", false).await;
+        // The answer was made before the revocation, and comes behind it.
+        first.send(Ok(())).unwrap();
+        let second = within("the second question", questions.recv()).await.unwrap();
+        second.send(Err(Refusal { reason: ReasonCode::NotAuthorized, why: Arc::from("revoked") })).unwrap();
+    };
+    let (answer, ()) = tokio::join!(client.connect("revoked"), revoke);
+    assert_eq!(answer, Got::ConnAck { session_present: false, reason: ReasonCode::NotAuthorized });
+    assert_eq!(client.recv().await, Got::End);
+    server.shutdown().await;
+}
+
+/// Certificates that change.
+struct Changing {
+    current: std::sync::Mutex<Arc<rustls::ServerConfig>>,
+}
+
+impl TlsConfigs for Changing {
+    fn current(&self) -> Arc<rustls::ServerConfig> {
+        Arc::clone(&self.current.lock().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn certificates_change_without_a_dropped_connection() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (tls::mutual(), tls::mutual());
+    let changing = Arc::new(Changing { current: std::sync::Mutex::new(Arc::clone(&old.server)) });
+    let mut config = config(directory.path(), 2);
+    config.listeners = vec![listener("tls", ListenerKind::Tls, Some(Arc::clone(&changing) as Arc<dyn TlsConfigs>))];
+    let server = start(config);
+    let address = address(&server, "tls");
+    let mut early = Client::on(tls::tls(address, Arc::clone(&old.client)).await.unwrap(), Version::V5);
+    early.connect("early").await;
+    *changing.current.lock().unwrap() = Arc::clone(&new.server);
+    assert!(tls::tls(address, Arc::clone(&old.client)).await.is_err(), "the old authority is no longer there");
+    let mut late = Client::on(tls::tls(address, Arc::clone(&new.client)).await.unwrap(), Version::V5);
+    late.connect("late").await;
+    early.ping().await;
+    late.ping().await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_client_that_falls_silent_is_closed_after_one_and_a_half_keep_alives() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = start(config(directory.path(), 1));
+    let mut client = Client::tcp(address(&server, "plain")).await;
+    let connect = Connect { keep_alive_s: 1, ..client.connect_packet("silent") };
+    client.connect_with(&connect).await;
+    let began = Instant::now();
+    assert_eq!(client.recv().await, Got::Disconnect(ReasonCode::KeepAliveTimeout));
+    assert!((1.4..3.0).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+    assert_eq!(client.recv().await, Got::End);
+    server.shutdown().await;
 }

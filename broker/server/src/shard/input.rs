@@ -1,6 +1,8 @@
 //! What comes from other threads.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use mooring_core::{ServicePublish, SessionSelector};
@@ -32,7 +34,22 @@ pub(super) async fn run(shard: Rc<Shard>) {
             shard.handle(input);
         }
         shard.schedule_pump();
+        // Other shards may push faster than this: sockets and the pump have their turn too.
+        behind_the_others().await;
     }
+}
+
+/// Goes to the end of the run queue.
+async fn behind_the_others() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl Shard {
