@@ -21,12 +21,13 @@ mod runner;
 mod statement;
 mod stream;
 mod target;
+mod websocket;
 mod wire;
 
 pub use case::{Case, CaseResult, Failure, Outcome};
 pub use cases::cases;
 pub use error::Error;
-pub use options::{Options, Tls};
+pub use options::{Options, Tls, WebSocket};
 pub use report::{ChapterCount, Coverage, Report};
 pub use runner::run;
 pub use statement::{Standing, Statement, statements};

@@ -17,6 +17,8 @@ pub struct Options {
     pub target: String,
     /// Speak TLS; `None` is plain TCP.
     pub tls: Option<Tls>,
+    /// Where the server speaks MQTT over WebSocket; without it the cases of chapter 6 are skipped.
+    pub websocket: Option<WebSocket>,
     /// The user name of every CONNECT that is not about user names.
     pub username: Option<String>,
     /// The password that goes with it.
@@ -45,6 +47,7 @@ impl Options {
         Self {
             target: target.into(),
             tls: None,
+            websocket: None,
             username: None,
             password: None,
             filter: None,
@@ -57,6 +60,17 @@ impl Options {
             topic_prefix: "conformance".into(),
         }
     }
+}
+
+/// A WebSocket address.
+#[derive(Debug, Clone)]
+pub struct WebSocket {
+    /// `host:port`.
+    pub target: String,
+    /// The path of the request, `/mqtt`.
+    pub path: String,
+    /// Speak TLS (`wss`).
+    pub tls: Option<Tls>,
 }
 
 /// How to speak TLS to the target.

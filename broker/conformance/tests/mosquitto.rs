@@ -4,7 +4,7 @@ mod tools;
 
 use std::time::Duration;
 
-use mooring_conformance::{Options, Outcome, Tls, run};
+use mooring_conformance::{Options, Outcome, Tls, WebSocket, run};
 
 /// What mosquitto 2.0.11 does otherwise than the standard asks; docs/conformance-mosquitto.md says what. A later release
 /// may fail fewer.
@@ -40,6 +40,8 @@ const KNOWN: &[&str] = &[
     "v5/flow/over-servers",
     "v5/size/too-large-quota",
     "v5/size/exact",
+    "v3/websocket/text",
+    "v5/websocket/text",
     "v3/attack/suback",
     "v5/attack/suback",
     "v3/attack/unsuback",
@@ -55,6 +57,7 @@ fn mosquitto_fails_only_where_it_is_known_to() {
     let mosquitto = tools::Mosquitto::start();
     let mut options = Options::new(mosquitto.target());
     options.parallel = 32;
+    options.websocket = Some(WebSocket { target: mosquitto.websocket_target(), path: "/mqtt".into(), tls: None });
     let report = run(&options, &mut |_| {}).expect("the suite runs");
     let unknown: Vec<_> = report.failures().filter(|result| !KNOWN.contains(&result.id.as_str())).collect();
     assert!(unknown.is_empty(), "{report}");

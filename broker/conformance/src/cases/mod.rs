@@ -19,6 +19,7 @@ mod subscribe;
 mod subscribe_v5;
 mod topics;
 mod unsubscribe;
+mod websocket;
 mod will;
 
 use crate::case::{Case, Check};
@@ -49,6 +50,7 @@ pub fn cases() -> Vec<Case> {
         topics::list,
         shared::list,
         flow::list,
+        websocket::list,
         attack::list,
     ];
     for chapter in chapters {

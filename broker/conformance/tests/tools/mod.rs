@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
-/// A running mosquitto with a plain and a TLS listener.
+/// A running mosquitto with a plain, a TLS and a WebSocket listener.
 pub(crate) struct Mosquitto {
     child: Child,
     plain_port: u16,
     tls_port: u16,
+    websocket_port: u16,
     dir: tempfile::TempDir,
 }
 
@@ -26,17 +27,18 @@ impl Mosquitto {
 
     fn try_start() -> Option<Self> {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let (plain_port, tls_port) = (free_port(), free_port());
+        let (plain_port, tls_port, websocket_port) = (free_port(), free_port(), free_port());
         write_certificates(dir.path());
         let at = dir.path().display();
         let config = format!(
             "allow_anonymous true\npersistence false\nuser root\nlistener {plain_port} 127.0.0.1\n\
-             listener {tls_port} 127.0.0.1\ncafile {at}/ca.pem\ncertfile {at}/server.pem\nkeyfile {at}/server.key\n"
+             listener {tls_port} 127.0.0.1\ncafile {at}/ca.pem\ncertfile {at}/server.pem\nkeyfile {at}/server.key\n\
+             listener {websocket_port} 127.0.0.1\nprotocol websockets\n"
         );
         let path = dir.path().join("mosquitto.conf");
         std::fs::write(&path, config).expect("the configuration is written");
         let child = Command::new(program()?).arg("-c").arg(&path).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let mut started = Self { child: child.ok()?, plain_port, tls_port, dir };
+        let mut started = Self { child: child.ok()?, plain_port, tls_port, websocket_port, dir };
         started.listens().then_some(started)
     }
 
@@ -50,6 +52,11 @@ impl Mosquitto {
         format!("127.0.0.1:{}", self.tls_port)
     }
 
+    /// `host:port` of the WebSocket listener.
+    pub(crate) fn websocket_target(&self) -> String {
+        format!("127.0.0.1:{}", self.websocket_port)
+    }
+
     /// The authority of the TLS listener's certificate.
     pub(crate) fn ca(&self) -> PathBuf {
         self.dir.path().join("ca.pem")
@@ -61,7 +68,10 @@ impl Mosquitto {
             if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
                 return false;
             }
-            if [self.plain_port, self.tls_port].iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
+            if [self.plain_port, self.tls_port, self.websocket_port]
+                .iter()
+                .all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok())
+            {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
