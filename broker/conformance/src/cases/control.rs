@@ -154,9 +154,10 @@ fn auth(list: &mut List) {
 /// Begins SCRAM-SHA-256, the method most likely to be there, and gets the server's challenge.
 fn scram_challenge<'t>(t: &'t Target) -> Check<crate::client::Client<'t>> {
     const METHOD: &str = "SCRAM-SHA-256";
-    let props =
-        Props::new().text(property::AUTH_METHOD, METHOD).binary(property::AUTH_DATA, *b"n,,n=nobody,r=abcdefgh");
     let mut connect = t.hello();
+    // A server may refuse a user that it does not know before it asks for anything.
+    let first = format!("n,,n={},r=abcdefgh", connect.username.as_deref().unwrap_or("nobody"));
+    let props = Props::new().text(property::AUTH_METHOD, METHOD).binary(property::AUTH_DATA, first);
     connect.username = None;
     connect.password = None;
     let mut client = t.dial()?;
