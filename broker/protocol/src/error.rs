@@ -111,6 +111,8 @@ macro_rules! rules {
             TopicName(TopicError),
             /// A topic filter is not one, or is beyond the limits.
             TopicFilter(TopicError),
+            /// A response topic is no topic name, or is beyond the limits.
+            ResponseTopic(TopicError),
         }
 
         impl DecodeErrorKind {
@@ -126,6 +128,7 @@ macro_rules! rules {
                     Self::ReasonCodeMisplaced(packet_type) => reason_code_rule(packet_type),
                     Self::TopicName(error) => topic_rule(error, ReasonCode::TopicNameInvalid),
                     Self::TopicFilter(error) => topic_rule(error, ReasonCode::TopicFilterInvalid),
+                    Self::ResponseTopic(error) => response_topic_rule(error),
                 }
             }
         }
@@ -266,5 +269,14 @@ const fn topic_rule(error: TopicError, reason: ReasonCode) -> Rule {
         TopicError::ShareNameWildcard | TopicError::ShareFilter => (Fault::PeerMisbehaved, Some("MQTT-4.8.2-2"), None),
         TopicError::TooLong | TopicError::TooManyLevels => (Fault::LimitExceeded, None, None),
     };
+    // [MQTT-1.5.4-2] U+0000 makes the packet malformed, wherever it stands.
+    let reason = if matches!(error, TopicError::Nul) { ReasonCode::MalformedPacket } else { reason };
     Rule { text: error.text(), reason, fault, statement_v5, statement_v3 }
+}
+
+/// 0x90 says that the topic of a message is not accepted; what is wrong with a property is a protocol error (section 4.13.1).
+const fn response_topic_rule(error: TopicError) -> Rule {
+    let rule = topic_rule(error, ReasonCode::ProtocolError);
+    let statement_v5 = if matches!(error, TopicError::Wildcard) { Some("MQTT-3.3.2-14") } else { rule.statement_v5 };
+    Rule { statement_v5, ..rule }
 }

@@ -159,6 +159,13 @@ impl<'a, 'l> Reader<'a, 'l> {
         TopicName::parse_within(text, &self.limits.topic()).map_err(|error| self.error(Kind::TopicName(error), field))
     }
 
+    /// The one property that is a topic name.
+    pub(crate) fn response_topic(&mut self, field: &'static str) -> Result<TopicName<'a>> {
+        let text = self.utf8(field)?;
+        let parsed = TopicName::parse_within(text, &self.limits.topic());
+        parsed.map_err(|error| self.error(Kind::ResponseTopic(error), field))
+    }
+
     /// A topic name, or nothing when an alias stands for it.
     #[inline]
     pub(crate) fn topic_name_or_empty(&mut self, field: &'static str) -> Result<&'a str> {

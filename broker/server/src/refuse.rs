@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::time::Duration;
 
-use mooring_protocol::{ConnAck, DecodeError, ReasonCode, Version, encode};
+use mooring_protocol::{ConnAck, DecodeError, DecodeErrorKind, ReasonCode, Version, encode};
 
 use crate::shard::Shard;
 use crate::stream::READ_BYTES_MAX;
@@ -33,6 +33,8 @@ pub(crate) async fn refuse(shard: &Shard, transport: Transport, version: Version
 /// What a CONNECT that can't be read is answered with: nothing, where not even its version can be told. [MQTT-3.1.2-2]
 pub(crate) fn answer_to(error: &DecodeError) -> Option<(Version, ReasonCode)> {
     match (error.version(), error.reason()) {
+        // Who names another protocol understands no CONNACK.
+        _ if error.kind() == DecodeErrorKind::ProtocolName => None,
         // A client of an unknown version understands the first CONNACK that there was.
         (version, ReasonCode::UnsupportedProtocolVersion) => {
             Some((version.unwrap_or(Version::V3_1_1), ReasonCode::UnsupportedProtocolVersion))

@@ -170,7 +170,7 @@ impl<'a> Value<'a> for &'a [u8] {
 
 impl<'a> Value<'a> for TopicName<'a> {
     fn read(reader: &mut Reader<'a, '_>, name: &'static str) -> Result<Self, DecodeError> {
-        reader.topic_name(name)
+        reader.response_topic(name)
     }
 
     fn write(&self, sink: &mut impl Sink, name: &'static str) -> Result<(), EncodeError> {
