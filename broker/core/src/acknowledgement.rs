@@ -36,6 +36,7 @@ pub(crate) enum Answer {
 }
 
 /// The four packets of the QoS 1 and QoS 2 handshakes.
+#[expect(clippy::enum_variant_names, reason = "the names of the standard")]
 #[derive(Clone, Copy, Debug)]
 enum Handshake {
     PubAck,
@@ -83,6 +84,10 @@ pub(crate) enum TokenOwner {
     Stored(ShardId, u64),
     /// Another shard, which is answered with [`ShardMessage::InterestKnown`].
     Known(ShardId, u64),
+    /// A prepared message: the answers of the shards that hold it back.
+    Prepared(u64),
+    /// What is held back here for another shard.
+    Held(ShardId, u64),
     /// The broker itself, which does not wait.
     Nobody,
 }
@@ -112,6 +117,8 @@ pub(crate) enum LogWaiter {
     Token(u64),
     /// A service.
     Service(u64),
+    /// A prepared message: its answers, its token.
+    Prepared(u64, u64),
 }
 
 impl Engine {
@@ -245,6 +252,8 @@ impl Engine {
             TokenOwner::Service(service) => self.service_step(service),
             TokenOwner::Stored(shard, token) => self.outbox.push_back((shard, ShardMessage::Stored { token })),
             TokenOwner::Known(shard, token) => self.outbox.push_back((shard, ShardMessage::InterestKnown { token })),
+            TokenOwner::Prepared(token) => self.record_prepared(token),
+            TokenOwner::Held(shard, token) => self.answer_prepared(shard, token),
             TokenOwner::Nobody => {}
         }
     }
@@ -268,6 +277,7 @@ impl Engine {
                         self.pump(now, place, None);
                     }
                 }
+                LogWaiter::Prepared(answers, token) => self.finish_prepared(now, answers, token),
                 LogWaiter::Token(token) => self.handle_token(now, token),
                 LogWaiter::Service(service) => self.service_step(service),
             }

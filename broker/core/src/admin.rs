@@ -6,7 +6,6 @@ use crate::access::Identity;
 use crate::connection::{State, is_server_disconnect};
 use crate::engine::{ConnectionId, DisconnectCause, Engine, Now, SessionInfo, SessionSelector};
 use crate::notice::NoticeKind;
-use crate::queue::Body;
 use crate::session::{DropCause, Session};
 use crate::subscribe::Waits;
 
@@ -56,10 +55,8 @@ impl Engine {
         let waiting: Vec<(u64, mooring_protocol::TopicNameBuf)> = session
             .queue
             .waiting()
-            .filter_map(|entry| match &entry.body {
-                Body::Held(message) => Some((entry.sequence, message.topic.clone())),
-                Body::InLog | Body::Reading => None,
-            })
+            .filter(|entry| !entry.is_held())
+            .filter_map(|entry| Some((entry.sequence, entry.topic()?)))
             .collect();
         for (sequence, topic) in waiting {
             if !self.is_wanted(place, topic.as_name()) {

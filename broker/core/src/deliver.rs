@@ -169,6 +169,10 @@ impl Engine {
         let dup = session.queue.was_sent(sequence);
         let Some(entry) = session.queue.next_to_send() else { return Next::Wait };
         let packet_id = packet_id_of(sequence);
+        if entry.is_held() {
+            session.waits_for_log = true;
+            return Next::Wait;
+        }
         // [MQTT-4.3.3-7] a message that was sent once is not dropped for its age: the client may hold its packet id.
         if !dup && entry.state == EntryState::Open && entry.expires_at_unix_ms.is_some_and(|at| at <= now.unix_ms) {
             return Next::Drop(sequence, DropCause::Expired);
@@ -270,13 +274,15 @@ impl Engine {
 
     /// Makes room in a queue.
     fn drop_expired(&mut self, now: Now, place: u32) {
-        let Some(session) = self.sessions.get(place) else { return };
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        if !session.queue.may_sweep(now.monotonic_ms) {
+            return;
+        }
         let expired: Vec<u64> = session
             .queue
             .waiting()
-            .filter(|entry| {
-                entry.expires_at_unix_ms.is_some_and(|at| at <= now.unix_ms) && !session.queue.was_sent(entry.sequence)
-            })
+            .filter(|entry| entry.expires_at_unix_ms.is_some_and(|at| at <= now.unix_ms))
+            .filter(|entry| !entry.is_held() && !session.queue.was_sent(entry.sequence))
             .map(|entry| entry.sequence)
             .collect();
         for sequence in expired {

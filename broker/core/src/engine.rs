@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::log_queue::LogQueue;
 use crate::message::{MessageId, MessageProperties, SharedMessage};
 use crate::notice::Notice;
+use crate::prepare::{Held, Preparing};
 use crate::record::{LogSequence, Record, Recovered};
 use crate::retained::RetainedStore;
 use crate::service::ServiceWait;
@@ -185,6 +186,14 @@ pub struct Engine {
     /// Answers of other shards that something waits for.
     pub(crate) tokens: IdMap<u64, Token>,
     pub(crate) last_token: u64,
+    /// Messages whose entries are being collected from other shards, by the token of their PUBREC.
+    pub(crate) preparing: IdMap<u64, Preparing>,
+    /// The same in the order in which they are recorded, by the session that published them: tokens of the answers and of the acknowledgement.
+    pub(crate) publishers: IdMap<u64, VecDeque<(u64, u64)>>,
+    /// The same by the token of the answers.
+    pub(crate) answers_to: IdMap<u64, u64>,
+    /// Entries that are held back for other shards.
+    pub(crate) held: IdMap<(ShardId, u64), Held>,
     /// Interests that other shards have not said that they know.
     pub(crate) interests_unknown: u32,
     pub(crate) is_recovering: bool,
@@ -241,6 +250,10 @@ impl Engine {
             log_waiters: BinaryHeap::new(),
             tokens: IdMap::default(),
             last_token: 0,
+            preparing: IdMap::default(),
+            publishers: IdMap::default(),
+            answers_to: IdMap::default(),
+            held: IdMap::default(),
             interests_unknown: 0,
             is_recovering: false,
             presences: HashMap::new(),
@@ -304,7 +317,7 @@ impl Engine {
             Packet::Connect(_) => self.protocol_error(now, connection, ReasonCode::ProtocolError, "a second CONNECT"),
             // [MQTT-4.12.0-6] CONNECT named no authentication method, or it would have been refused.
             Packet::Auth(_) => {
-                self.protocol_error(now, connection, ReasonCode::ProtocolError, "AUTH without authentication method")
+                self.protocol_error(now, connection, ReasonCode::ProtocolError, "AUTH without authentication method");
             }
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 self.protocol_error(now, connection, ReasonCode::ProtocolError, "a packet that only a server sends");
@@ -329,10 +342,6 @@ impl Engine {
     }
 
     /// A message from another shard.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the driver hands it over; that most of it is only looked at is this side's affair"
-    )]
     pub fn handle_shard_message(&mut self, now: Now, from: ShardId, message: ShardMessage) {
         self.last_ms = now.monotonic_ms;
         match message {
@@ -348,6 +357,11 @@ impl Engine {
                 self.handle_token(now, token);
             }
             ShardMessage::Stored { token } => self.handle_token(now, token),
+            ShardMessage::Prepare { message, id, retained, token } => {
+                self.handle_prepare(now, from, &message, id, retained, token);
+            }
+            ShardMessage::Prepared { token, deliveries } => self.handle_prepared(now, from, token, deliveries),
+            ShardMessage::Recorded { token } => self.handle_recorded(now, from, token),
             ShardMessage::Member { filter, session, change, token } => {
                 self.handle_member(from, session, &filter, change, token);
             }
@@ -358,9 +372,10 @@ impl Engine {
                 self.handle_undelivered(now, &message, id, session, &filter, token);
             }
             ShardMessage::Presence { topic, up, session, reason } => {
-                self.count_presence(now, &topic, up, &session, reason)
+                self.count_presence(now, &topic, up, &session, reason);
             }
         }
+        self.resume_paused();
     }
 
     /// Every record up to this one is on disk: releases the acknowledgements that waited.
@@ -372,6 +387,7 @@ impl Engine {
     }
 
     /// A message that [`Engine::poll_read`] asked for; `None` when the log does not have it (a damaged segment): the entry is dropped and counted.
+    #[expect(clippy::needless_pass_by_value, reason = "the driver has no further use for it")]
     pub fn handle_read(&mut self, now: Now, id: MessageId, message: Option<SharedMessage>) {
         self.last_ms = now.monotonic_ms;
         self.finish_read(now, id, message.as_ref());

@@ -38,7 +38,7 @@ impl Engine {
             Interest::Wanted(durable) => (true, durable),
             Interest::None => (false, false),
         };
-        for shard in (0..self.config.shards).map(ShardId).filter(|shard| *shard != self.config.shard) {
+        for shard in self.other_shards() {
             let (filter, token) = (filter.clone(), waits.token);
             self.outbox.push_back((shard, ShardMessage::Interest { filter, add, durable, token }));
             if waits.token != 0 {

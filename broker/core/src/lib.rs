@@ -28,6 +28,7 @@ mod interest;
 mod log_queue;
 mod outgoing;
 mod output;
+mod prepare;
 mod presence;
 mod publish_cache;
 mod publish_in;

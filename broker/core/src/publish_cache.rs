@@ -25,23 +25,31 @@ pub(crate) struct PublishCache {
 }
 
 impl PublishCache {
-    /// What is known of a topic, if it is still true.
-    pub(crate) fn find(&self, topic: &str, access_generation: u64, index: &TopicIndex) -> Option<&CachedTopic> {
-        self.topics
-            .iter()
-            .find(|cached| &*cached.topic == topic)
-            .filter(|cached| cached.access_generation == access_generation && index.is_current(&cached.stamp))
+    /// Where something is known of a topic, if it is still true.
+    pub(crate) fn find(&self, topic: &str, access_generation: u64, index: &TopicIndex) -> Option<usize> {
+        let at = self.topics.iter().position(|cached| &*cached.topic == topic)?;
+        let cached = self.topics.get(at)?;
+        (cached.access_generation == access_generation && index.is_current(&cached.stamp)).then_some(at)
     }
 
-    /// Replaces what was known of the same topic, or the oldest.
-    pub(crate) fn insert(&mut self, cached: CachedTopic) {
-        if let Some(same) = self.topics.iter_mut().find(|other| other.topic == cached.topic) {
-            *same = cached;
-        } else if self.topics.len() < TOPICS_MAX {
+    pub(crate) fn get(&self, at: usize) -> Option<&CachedTopic> {
+        self.topics.get(at)
+    }
+
+    /// Replaces what was known of the same topic, or the oldest. Says where it is now.
+    pub(crate) fn insert(&mut self, cached: CachedTopic) -> usize {
+        let same = self.topics.iter().position(|other| other.topic == cached.topic);
+        if same.is_none() && self.topics.len() < TOPICS_MAX {
             self.topics.push(cached);
-        } else if let Some(oldest) = self.topics.get_mut(self.oldest) {
-            *oldest = cached;
+            return self.topics.len() - 1;
+        }
+        let at = same.unwrap_or(self.oldest);
+        if same.is_none() {
             self.oldest = (self.oldest + 1) % TOPICS_MAX;
         }
+        if let Some(slot) = self.topics.get_mut(at) {
+            *slot = cached;
+        }
+        at
     }
 }

@@ -55,7 +55,12 @@ impl Engine {
         match self.resolve_alias(publish, &mut aliases) {
             Some(topic) => self.publish(now, publisher, publish, topic),
             None => {
-                self.protocol_error(now, id, ReasonCode::TopicAliasInvalid, "a topic alias that is not set or too high")
+                self.protocol_error(
+                    now,
+                    id,
+                    ReasonCode::TopicAliasInvalid,
+                    "a topic alias that is not set or too high",
+                );
             }
         }
         if let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.epoch == epoch) {
@@ -89,11 +94,11 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let mut cache = connection.cache.take().unwrap_or_default();
         let generation = self.access.generation();
-        if cache.find(topic.as_str(), generation, &self.index).is_none() {
-            let known = self.look_up(place, topic, generation);
-            cache.insert(known);
-        }
-        if let Some(known) = cache.find(topic.as_str(), generation, &self.index) {
+        let at = match cache.find(topic.as_str(), generation, &self.index) {
+            Some(at) => at,
+            None => cache.insert(self.look_up(place, topic, generation)),
+        };
+        if let Some(known) = cache.get(at) {
             match self.check(publisher, publish, topic, &known.verdict) {
                 Ok(()) => self.publish_to(now, publisher, publish, topic, &known.route),
                 Err(refused) => self.refuse(now, publisher, publish, topic, refused),

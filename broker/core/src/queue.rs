@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use mooring_protocol::{PacketId, QoS, SubscriptionId, TopicFilterBuf};
+use mooring_protocol::{PacketId, QoS, SubscriptionId, TopicFilterBuf, TopicNameBuf};
 
 use crate::message::{MessageId, SharedMessage};
 
@@ -12,6 +12,12 @@ const PACKET_IDS: u64 = 65_535;
 
 /// An empty queue keeps this much room, so that a steady trickle does not allocate.
 const KEPT_ENTRIES_MAX: usize = 8;
+
+/// Between two looks for expired entries in a full queue.
+const SWEEP_EVERY_MS: u64 = 1000;
+
+/// The record of an entry that must not go out until another shard has recorded it.
+pub(crate) const HELD: u64 = u64::MAX;
 
 /// One message for one session.
 #[derive(Debug)]
@@ -31,6 +37,21 @@ pub(crate) struct Entry {
     pub(crate) ids: SubscriptionIdSet,
     /// The shared subscription that its session was chosen for.
     pub(crate) group: Option<Arc<TopicFilterBuf>>,
+}
+
+impl Entry {
+    /// Whether it must not go out, nor be given up, until it is recorded.
+    pub(crate) const fn is_held(&self) -> bool {
+        self.recorded == HELD
+    }
+
+    /// The topic, when the message is in memory.
+    pub(crate) fn topic(&self) -> Option<TopicNameBuf> {
+        match &self.body {
+            Body::Held(message) => Some(message.topic.clone()),
+            Body::InLog | Body::Reading => None,
+        }
+    }
 }
 
 /// Where the message is.
@@ -108,6 +129,8 @@ pub(crate) struct Queue {
     bytes: usize,
     /// Entries before this place were sent at some time: what goes out again has DUP. [MQTT-3.3.1-1]
     sent_before: u64,
+    /// When expired entries may be looked for again, monotonic milliseconds.
+    sweep_again_ms: u64,
 }
 
 impl Queue {
@@ -210,6 +233,15 @@ impl Queue {
             self.entries = VecDeque::new();
         }
         Some(body)
+    }
+
+    /// Whether to look for expired entries. Now and then only: a full queue is long, and every message for it would look through it.
+    pub(crate) const fn may_sweep(&mut self, now_ms: u64) -> bool {
+        let may = now_ms >= self.sweep_again_ms;
+        if may {
+            self.sweep_again_ms = now_ms + SWEEP_EVERY_MS;
+        }
+        may
     }
 
     /// Entries that were not sent on this connection.

@@ -50,11 +50,11 @@ pub(crate) struct Accepted {
 
 /// The local part of a delivery, before its record is numbered.
 #[derive(Default)]
-struct Delivered {
-    deliveries: Vec<Delivery>,
+pub(crate) struct Delivered {
+    pub(crate) deliveries: Vec<Delivery>,
     /// Queues to look at once the record is numbered, with the sequence of a recorded entry.
-    queues: Vec<(u32, Option<u64>)>,
-    receivers: usize,
+    pub(crate) queues: Vec<(u32, Option<u64>)>,
+    pub(crate) receivers: usize,
 }
 
 impl Engine {
@@ -78,6 +78,15 @@ impl Engine {
     ) -> Accepted {
         let Route { targets, event, tap } = route;
         let (members, picks) = self.pick_members(message.qos, &targets.groups);
+        let remote_durable = message.qos > QoS::AtMostOnce
+            && (targets.shards.iter().any(|(_, durable)| *durable) || picks.iter().any(|pick| pick.member.durable));
+        if let TokenOwner::Session(_, publisher) = owner
+            && message.qos > QoS::AtMostOnce
+            && self.log.is_enabled()
+            && ((received_from.is_some() && remote_durable) || self.publishers.contains_key(&publisher.0))
+        {
+            return self.accept_prepared(now, message, route, (members, picks), received_from, (publisher, owner));
+        }
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_message(now, message, &mut scratch);
         let mut fresh = Fresh::new(outgoing, Some(message), targets.locals.len());
@@ -85,8 +94,6 @@ impl Engine {
         self.deliver_local(now, message, &targets.locals, &mut fresh, &mut delivered);
         self.deliver_local(now, message, &members, &mut fresh, &mut delivered);
         let retained = message.retain.then(|| self.retained.next_stamp(self.config.shard.0));
-        let remote_durable = message.qos > QoS::AtMostOnce
-            && (targets.shards.iter().any(|(_, durable)| *durable) || picks.iter().any(|pick| pick.member.durable));
         let wanted = *event || retained.is_some() || !delivered.deliveries.is_empty() || remote_durable;
         let id = (wanted && self.log.is_enabled()).then(|| self.next_message_id());
         let sequence = match (id, received_from) {
@@ -114,7 +121,7 @@ impl Engine {
         Accepted { sequence, token: if asked.left > 0 { asked.token } else { 0 }, receivers }
     }
 
-    fn deliver_local(
+    pub(crate) fn deliver_local(
         &mut self,
         now: Now,
         message: &SharedMessage,
@@ -162,7 +169,7 @@ impl Engine {
 
     /// Hands a message to the shards that want it, or to all when it is retained, and to the chosen members of shared subscriptions. Returns whose answers
     /// its acknowledgement waits for.
-    fn forward(
+    pub(crate) fn forward(
         &mut self,
         message: &SharedMessage,
         id: Option<MessageId>,
@@ -176,7 +183,7 @@ impl Engine {
         }
         asked.token = self.reserve_token();
         let waits = message.qos > QoS::AtMostOnce && self.log.is_enabled();
-        for shard in (0..self.config.shards).map(ShardId).filter(|shard| *shard != self.config.shard) {
+        for shard in self.other_shards() {
             let interest = wanted.iter().find(|(other, _)| *other == shard);
             if interest.is_none() && retained.is_none() {
                 continue;

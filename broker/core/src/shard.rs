@@ -3,7 +3,7 @@
 use mooring_protocol::{TopicFilterBuf, TopicNameBuf};
 
 use crate::message::{MessageId, SharedMessage};
-use crate::record::{RetainedStamp, SubscriptionRecord};
+use crate::record::{Delivery, RetainedStamp, SubscriptionRecord};
 use crate::session_key::{SessionId, SessionKey};
 
 /// One shard of the node, from 0.
@@ -45,6 +45,30 @@ pub enum ShardMessage {
     /// What the `Publish` with this token is queued for is on disk.
     Stored {
         /// The token of the [`ShardMessage::Publish`].
+        token: u64,
+    },
+    /// A QoS 2 message of a lasting session, which lasting sessions of the receiver are to get: queue it, hold it back, and answer with
+    /// [`ShardMessage::Prepared`]. The sender records the message and everybody's entries as one.
+    Prepare {
+        /// The message.
+        message: SharedMessage,
+        /// The number that it will have in the log.
+        id: MessageId,
+        /// Set when it becomes or removes the retained message of its topic.
+        retained: Option<RetainedStamp>,
+        /// Repeated in the answer.
+        token: u64,
+    },
+    /// The message of the [`ShardMessage::Prepare`] with this token is queued, and held back.
+    Prepared {
+        /// The token.
+        token: u64,
+        /// The entries.
+        deliveries: Vec<Delivery>,
+    },
+    /// The message of the [`ShardMessage::Prepare`] with this token is on disk with all entries: send what was held back.
+    Recorded {
+        /// The token.
         token: u64,
     },
     /// A session joined or left a shared subscription; sent to the home shard of its filter, which chooses among the members.

@@ -67,16 +67,16 @@ impl Engine {
         if durable {
             waits.sequence = self.log.append(Record::Unsubscription { session, filter: filter.to_buf() });
         }
-        self.leave_group(now, place, filter.to_buf(), waits);
+        self.leave_group(now, place, &filter.to_buf(), waits);
         true
     }
 
     /// The same for a session that ends. What it has not taken over goes to another member.
-    pub(crate) fn leave_group(&mut self, now: Now, place: u32, filter: TopicFilterBuf, waits: &mut Waits) {
+    pub(crate) fn leave_group(&mut self, now: Now, place: u32, filter: &TopicFilterBuf, waits: &mut Waits) {
         let Some(session) = self.sessions.get(place).map(|session| session.id) else { return };
         self.counters.subscriptions = self.counters.subscriptions.saturating_sub(1);
         self.tell_member(session, filter.clone(), MemberChange::Leave, waits);
-        self.hand_over(now, place, &filter);
+        self.hand_over(now, place, filter);
     }
 
     /// A client with shared subscriptions came or went: the connected are preferred.
@@ -249,7 +249,9 @@ impl Engine {
             .queue
             .iter()
             .filter(|entry| {
-                entry.group.as_ref().is_some_and(|group| **group == *filter) && entry.state == EntryState::Open
+                entry.group.as_ref().is_some_and(|group| **group == *filter)
+                    && entry.state == EntryState::Open
+                    && !entry.is_held()
             })
             .filter(|entry| entry.qos < QoS::ExactlyOnce || !session.queue.was_sent(entry.sequence))
             .filter_map(|entry| match &entry.body {

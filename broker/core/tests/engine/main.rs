@@ -1,5 +1,12 @@
 //! The rules of MQTT and of this broker, one test for each, on engines that are stepped in virtual time.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::needless_pass_by_value,
+    reason = "a test says what it expects by unwrapping it, and is short rather than thrifty"
+)]
+
 mod bench;
 mod text;
 
@@ -9,6 +16,7 @@ mod durability;
 mod limits;
 mod presence;
 mod publishing;
+mod random;
 mod retained;
 mod sessions;
 mod shards;

@@ -155,3 +155,27 @@ fn an_assigned_client_id_leads_back_to_its_shard() {
         assert!(!bench.is_open(client), "the same shard took it over");
     }
 }
+
+#[test]
+fn a_qos_2_message_and_all_its_queue_entries_are_one_record() {
+    let mut bench = bench();
+    let subscribers = clients(&mut bench, "s", true);
+    for (_, client) in &subscribers {
+        bench.subscribe(*client, "t", 2);
+        bench.take(*client);
+    }
+    let publisher = bench.open(&lasting("publisher"));
+    bench.hold_log = true;
+    bench.publish(publisher, 2, 1, "t", "x");
+    bench.expect(publisher, &[]);
+    let deliveries = bench.records.iter().find_map(|(_, record)| match record {
+        Record::Message { deliveries, received_from: Some(_), .. } => Some(deliveries.len()),
+        _ => None,
+    });
+    assert_eq!(deliveries, Some(subscribers.len()));
+    bench.sync_log();
+    bench.expect(publisher, &["PUBREC #1"]);
+    for (_, client) in &subscribers {
+        bench.expect(*client, &["PUBLISH q2 #1 t x"]);
+    }
+}
