@@ -159,7 +159,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the store; an empty one is made where there is none.
-    pub(crate) fn open(disk: &dyn Disk, cache_bytes: usize) -> Result<Self, LogError> {
+    pub(crate) fn open(disk: &Arc<dyn Disk>, cache_bytes: usize) -> Result<Self, LogError> {
         guarded(Step::Read, || {
             let names = disk.list().map_err(|error| failed(Step::Read, error))?;
             let exists = names.iter().any(|name| name == CHECKPOINT_FILE);
@@ -171,7 +171,7 @@ impl Store {
             let mut builder = redb::Builder::new();
             builder.set_cache_size(cache_bytes);
             let disk_failed = Arc::new(AtomicBool::new(false));
-            let backend = Backend { file, disk_failed: disk_failed.clone() };
+            let backend = Backend { disk: disk.clone(), file, disk_failed: disk_failed.clone() };
             let database = builder.create_with_backend(backend).map_err(|error| failed(Step::Read, error))?;
             if !exists {
                 // Under its name the file is whole from the first instant.
@@ -305,7 +305,7 @@ fn read_meta(row: &[u8]) -> Result<Meta, LogError> {
 
 /// Leaves a note that the checkpoint's file saw a sync fail. The system may believe lost bytes of it to be on disk; before the file is used again all of
 /// it is written once more.
-pub(crate) fn note_suspect(disk: &dyn Disk) -> io::Result<()> {
+fn note_suspect(disk: &dyn Disk) -> io::Result<()> {
     disk.open(SUSPECT_FILE, true)?;
     disk.sync_dir()
 }
@@ -353,6 +353,7 @@ pub(crate) fn guarded<T>(step: Step, work: impl FnOnce() -> Result<T, LogError>)
 /// The file of the key-value store, on the log's disk.
 #[derive(Debug)]
 struct Backend {
+    disk: Arc<dyn Disk>,
     file: Arc<dyn DiskFile>,
     disk_failed: Arc<AtomicBool>,
 }
@@ -363,6 +364,10 @@ impl Backend {
             && !is_disk_full(error)
         {
             self.disk_failed.store(true, Ordering::Release);
+            // At once, as the store also writes when it is dropped, where nobody is told of an error.
+            if let Err(error) = note_suspect(&*self.disk) {
+                tracing::error!(error = %error, "the checkpoint failed, and the note for the next start could not be left");
+            }
         }
         result
     }

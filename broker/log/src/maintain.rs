@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 
 use mooring_core::message::MessageId;
 
-use crate::checkpoint::{Batch, CHECKPOINT_FILE, Store, failed, note_suspect};
+use crate::checkpoint::{Batch, CHECKPOINT_FILE, Store, failed};
 use crate::disk::Disk;
 use crate::disk_log::{DiskLog, message_of};
 use crate::error::{CheckpointStep as Step, LogError};
@@ -67,7 +67,7 @@ impl Checkpointer {
     fn start(&mut self, in_background: bool) -> Result<(), LogError> {
         let Some(pending) = self.pending.clone() else { return Ok(()) };
         let (disk, cache_bytes, store) = (self.disk.clone(), self.cache_bytes, self.store.take());
-        let work = move || write(&*disk, cache_bytes, store, &pending.batch);
+        let work = move || write(&disk, cache_bytes, store, &pending.batch);
         if in_background {
             let spawned = std::thread::Builder::new().name("mooring-checkpoint".to_owned()).spawn(work);
             self.worker = Some(spawned.map_err(|error| failed(Step::Written, error))?);
@@ -112,7 +112,7 @@ impl Drop for Checkpointer {
 
 /// When there was no room, the store is opened again the next time: it refuses to go on with a file that failed. When the disk failed there is no next
 /// time in this process.
-fn write(disk: &dyn Disk, cache_bytes: usize, store: Option<Store>, batch: &Batch) -> Written {
+fn write(disk: &Arc<dyn Disk>, cache_bytes: usize, store: Option<Store>, batch: &Batch) -> Written {
     let store = match store.map_or_else(|| Store::open(disk, cache_bytes), Ok) {
         Ok(store) => store,
         Err(error) => return (None, Err(failed(Step::Written, error))),
@@ -120,10 +120,6 @@ fn write(disk: &dyn Disk, cache_bytes: usize, store: Option<Store>, batch: &Batc
     match store.write(batch) {
         Ok(()) => (Some(store), Ok(())),
         Err(error) if store.disk_failed() => {
-            // When not even the note can be left, the error below still stops the log, and says why.
-            if let Err(error) = note_suspect(disk) {
-                tracing::error!(error = %error, "the checkpoint failed, and the note for the next start could not be left");
-            }
             let source = std::io::Error::other(error.to_string());
             (None, Err(LogError::io("writing", CHECKPOINT_FILE, source)))
         }

@@ -27,7 +27,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: LogOptions) -> Result<(DiskLog,
     let (mut found, unborn) = find_segments(&*disk, &names)?;
     settle_suspect(&*disk, &names).map_err(|error| LogError::io("writing again", CHECKPOINT_FILE, error))?;
     let has_checkpoint = names.iter().any(|name| name == CHECKPOINT_FILE);
-    let (store, meta) = open_checkpoint(&*disk, &options, has_checkpoint, &found)?;
+    let (store, meta) = open_checkpoint(&disk, &options, has_checkpoint, &found)?;
     check_chain(&found, meta)?;
     if let Some(unborn) = unborn {
         remove_unborn(&*disk, &unborn)?;
@@ -141,7 +141,7 @@ fn make_durable(disk: &dyn Disk, last: &Segment, on_disk_before: u64) -> Result<
 
 /// Opens the checkpoint. One that cannot be read is made again from the log, as long as the log goes back to its beginning.
 fn open_checkpoint(
-    disk: &dyn Disk,
+    disk: &Arc<dyn Disk>,
     options: &LogOptions,
     exists: bool,
     segments: &[Segment],

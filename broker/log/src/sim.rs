@@ -24,7 +24,7 @@ use crate::disk::{Disk, DiskFile};
 pub enum Fault {
     /// This write finds no room, after some of its bytes; later ones find some again. Syncs are not affected.
     DiskFull,
-    /// This write or sync fails, and what was not synced may never reach the disk.
+    /// This write or sync fails. After a failed sync, what was not synced before may never reach the disk, whatever later syncs say.
     Io,
     /// The power goes in the middle of it: this and every later operation fails.
     PowerOff,
@@ -55,8 +55,6 @@ struct FileState {
     synced: Vec<u8>,
     /// What was done since, in order; each of it may be on disk or not.
     unsynced: Vec<Change>,
-    /// How many of these no sync can save any more, since one failed.
-    lost: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -203,9 +201,15 @@ impl FileState {
     }
 
     fn sync(&mut self) {
-        for change in self.unsynced.split_off(self.lost) {
+        for change in self.unsynced.drain(..) {
             change.apply(&mut self.synced);
         }
+    }
+
+    /// The system writes what it can and forgets the rest, while processes go on seeing all of it: a later sync says that all is well.
+    fn fail_to_sync(&mut self, random: &mut Random) {
+        self.synced = self.after_crash(random);
+        self.unsynced.clear();
     }
 
     fn after_crash(&self, random: &mut Random) -> Vec<u8> {
@@ -353,6 +357,7 @@ impl DiskFile for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         let fault = state.begin()?;
+        let mut random = Random(state.operations);
         let file = state.file(self.file)?;
         match fault {
             None | Some(Fault::DiskFull) => {
@@ -360,8 +365,7 @@ impl DiskFile for FaultyFile {
                 Ok(())
             }
             Some(fault) => {
-                // The system has dropped these writes: a later sync says that all is well, and they are not on disk.
-                file.lost = file.unsynced.len();
+                file.fail_to_sync(&mut random);
                 Err(fault.error())
             }
         }

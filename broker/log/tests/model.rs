@@ -118,17 +118,13 @@ impl Bench {
     }
 
     fn commit(&mut self) {
-        match self.log().commit() {
-            Ok(_) => self.committed = self.history.len(),
-            Err(error) if error.is_retryable() => {
-                // One write found no room; the next one does.
-                if self.log().commit().is_ok() {
-                    self.committed = self.history.len();
-                } else {
-                    self.fail();
-                }
+        loop {
+            match self.log().commit() {
+                Ok(_) => break self.committed = self.history.len(),
+                // A write found no room; the next one does.
+                Err(error) if error.is_retryable() => {}
+                Err(_) => break self.fail(),
             }
-            Err(_) => self.fail(),
         }
     }
 
