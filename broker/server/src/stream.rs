@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustls::ServerConnection;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -91,7 +92,7 @@ impl Stream {
     /// Writes `header` and then `bytes`, as far as the stream takes them; says how much of both together.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, header: &[u8], bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
-            Self::Tcp(tcp) => poll_write_both(tcp, cx, header, bytes),
+            Self::Tcp(tcp) => poll_send(tcp, cx, &[IoSlice::new(header), IoSlice::new(bytes)]),
             Self::Other(stream) => poll_write_both(stream, cx, header, bytes),
             Self::Tls(tls) => tls.poll_write(cx, header, bytes),
         }
@@ -130,6 +131,24 @@ fn poll_read_into<S: AsyncRead + Unpin>(
     ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
     let bytes = buffer.filled().len();
     Poll::Ready(Ok(Received { bytes, full: buffer.remaining() == 0, ended: bytes == 0 }))
+}
+
+/// Writes to a socket. A socket that has just come to this event loop is not yet known to be writable, and nearly always is: it is asked.
+fn poll_send(tcp: &mut TcpStream, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    let one = slices.iter().filter(|slice| !slice.is_empty()).count() < 2;
+    let bytes = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
+    let written = if one {
+        Pin::new(&mut *tcp).poll_write(cx, bytes)
+    } else {
+        Pin::new(&mut *tcp).poll_write_vectored(cx, slices)
+    };
+    if written.is_ready() {
+        return written;
+    }
+    match SockRef::from(&*tcp).send_vectored(slices) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        sent => Poll::Ready(sent),
+    }
 }
 
 fn poll_write_both<S: AsyncWrite + Unpin>(
@@ -259,11 +278,11 @@ struct BlockingWrite<'a, 'c> {
 
 impl Write for BlockingWrite<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        or_would_block(Pin::new(&mut *self.tcp).poll_write(self.cx, bytes))
+        or_would_block(poll_send(self.tcp, self.cx, &[IoSlice::new(bytes)]))
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        or_would_block(Pin::new(&mut *self.tcp).poll_write_vectored(self.cx, slices))
+        or_would_block(poll_send(self.tcp, self.cx, slices))
     }
 
     fn flush(&mut self) -> io::Result<()> {

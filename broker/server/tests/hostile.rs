@@ -35,7 +35,7 @@ async fn five_hundred_silent_sockets_do_not_hold_up_a_new_client_and_are_closed_
     let mut config = config(directory.path(), 2);
     config.listeners.push(listener("tls", ListenerKind::Tls, Some(Arc::new(Arc::clone(&pair.server)))));
     config.connections =
-        ConnectionLimits { silent_max: 100, handshake_ms_max: 3_000, silent_ms_min: 100, ..config.connections };
+        ConnectionLimits { silent_max: 100, handshake_ms_max: 1_500, silent_ms_min: 100, ..config.connections };
     let server = start(config);
     let address = address(&server, "tls");
     let mut silent = Vec::new();

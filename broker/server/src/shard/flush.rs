@@ -110,7 +110,7 @@ impl Shard {
     /// Takes a connection off the path of the others until its socket has taken what is left.
     fn wait_writable(self: &Rc<Self>, connection: Rc<Connection>, rest: Vec<u8>, close: bool) {
         connection.set_blocked(true);
-        self.blocked.borrow_mut().push(Rc::clone(&connection));
+        self.blocked.borrow_mut().push(Rc::downgrade(&connection));
         let shard = Rc::clone(self);
         tokio::task::spawn_local(async move { shard.send_rest(connection, rest, close).await });
     }
@@ -156,6 +156,9 @@ impl Shard {
     pub(super) fn end_blocked(&self) {
         let engine = self.engine.borrow();
         self.blocked.borrow_mut().retain(|connection| {
+            let Some(connection) = connection.upgrade() else {
+                return false;
+            };
             if connection.is_blocked() && engine.is_closing(connection.id) {
                 connection.end_blocked();
             }

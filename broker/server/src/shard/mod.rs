@@ -8,7 +8,7 @@ mod report;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -38,7 +38,7 @@ pub(crate) struct Shard {
     /// Those that would have read meanwhile.
     held: RefCell<Vec<Rc<Connection>>>,
     /// Those whose socket takes nothing for now.
-    blocked: RefCell<Vec<Rc<Connection>>>,
+    blocked: RefCell<Vec<Weak<Connection>>>,
     /// Accept loops that run here.
     accepting: RefCell<Vec<AbortHandle>>,
     /// Service publishes that wait for the engine, by token.
