@@ -28,7 +28,7 @@ impl Recovery {
                 self.sessions.remove(session);
             }
             Record::Subscription { session, filter, options } => {
-                self.load_subscription(*session, filter.clone(), *options)
+                self.load_subscription(*session, filter.clone(), *options);
             }
             Record::Unsubscription { session, filter } => {
                 if let Some((_, subscriptions)) = self.sessions.get_mut(session) {

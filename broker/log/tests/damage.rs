@@ -1,4 +1,10 @@
 //! What is torn is cut, what is damaged is told, and a disk that fails is believed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod common;
 

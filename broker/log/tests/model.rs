@@ -1,4 +1,10 @@
 //! Whatever is written, whenever the power goes: a start finds a prefix of it that holds at least what was committed.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod common;
 
@@ -131,7 +137,7 @@ impl Bench {
     /// The log is dead. The process ends, and is started again or not before the power goes too.
     fn fail(&mut self) {
         assert!(matches!(self.log().commit(), Err(LogError::Failed)), "a failed log stays failed");
-        if self.history.len() % 2 == 0 && self.disk.list().is_ok() {
+        if self.history.len().is_multiple_of(2) && self.disk.list().is_ok() {
             let disk = self.disk.kill();
             self.start(disk);
         } else {

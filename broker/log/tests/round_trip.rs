@@ -1,4 +1,10 @@
 //! What was committed is there again, on a real disk and on a simulated one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod common;
 
@@ -69,4 +75,44 @@ fn memory_writes_nothing_and_keeps_the_newest_events() {
     assert_eq!(batch.next, log.event_reader().end());
     log.release_events(batch.next);
     assert!(log.event_reader().next(0, 100, usize::MAX).unwrap().events.is_empty());
+}
+
+#[test]
+fn a_checkpoint_in_the_background_is_taken_while_commits_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = LogOptions { checkpoint_in_background: true, ..small_options() };
+    let open = || Log::open(Box::new(RealDisk::new(directory.path())), options.clone()).unwrap();
+    let (mut log, _) = open();
+    log.append(&session(1)).unwrap();
+    let mut id = 1;
+    while log.status().checkpoint.0 == 0 {
+        id += 1;
+        append_all(&mut log, &[queued(id, &[1; 100], vec![delivery(1, id)])]);
+        log.commit().unwrap();
+        log.maintain().unwrap();
+    }
+    drop(log);
+    let (_, recovered) = open();
+    assert_eq!(recovered.sessions[0].queue.len() as u64, id - 1);
+}
+
+#[test]
+fn without_syncs_a_killed_process_loses_nothing() {
+    let disk = mooring_log::sim::FaultyDisk::new();
+    let options = LogOptions { durability: Durability::Os, ..small_options() };
+    let open = |disk: &mooring_log::sim::FaultyDisk| Log::open(Box::new(disk.clone()), options.clone());
+    let (mut log, _) = open(&disk).unwrap();
+    log.append(&session(1)).unwrap();
+    for id in 2..100 {
+        log.append(&queued(id, &[1; 100], vec![delivery(1, id)])).unwrap();
+        log.commit().unwrap();
+        log.maintain().unwrap();
+    }
+    let (_, recovered) = open(&disk.copy().kill()).unwrap();
+    assert_eq!(recovered.sessions[0].queue.len(), 98);
+    // After power loss it goes back to an earlier state, and starts.
+    for seed in 0..50 {
+        let (_, recovered) = open(&disk.copy().crash(seed)).unwrap();
+        assert!(recovered.sessions.iter().all(|session| session.queue.len() <= 98), "seed {seed}");
+    }
 }

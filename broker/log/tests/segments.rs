@@ -1,4 +1,10 @@
 //! Segments go when nobody needs them, and not before.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects by unwrapping it"
+)]
 
 mod common;
 
