@@ -65,7 +65,7 @@ impl Shard {
                 Ok(Sent::All) => {}
                 Ok(Sent::Blocked { left }) => {
                     let rest = output.get(output.len() - left..).unwrap_or_default().to_vec();
-                    self.wait_writable(Rc::clone(connection), rest, drained.close && !drained.more);
+                    self.wait_writable(engine, Rc::clone(connection), rest, drained.close && !drained.more);
                     return true;
                 }
                 Err(error) => {
@@ -108,8 +108,11 @@ impl Shard {
     }
 
     /// Takes a connection off the path of the others until its socket has taken what is left.
-    fn wait_writable(self: &Rc<Self>, connection: Rc<Connection>, rest: Vec<u8>, close: bool) {
+    fn wait_writable(self: &Rc<Self>, engine: &Engine, connection: Rc<Connection>, rest: Vec<u8>, close: bool) {
         connection.set_blocked(true);
+        if engine.is_closing(connection.id) {
+            connection.end_blocked();
+        }
         self.blocked.borrow_mut().push(Rc::downgrade(&connection));
         let shard = Rc::clone(self);
         tokio::task::spawn_local(async move { shard.send_rest(connection, rest, close).await });
@@ -129,7 +132,7 @@ impl Shard {
         });
         let sent = tokio::select! {
             sent = sending => sent,
-            () = self.patience_ended(&connection, close) => Err(io::ErrorKind::TimedOut.into()),
+            () = self.patience_ended(&connection) => Err(io::ErrorKind::TimedOut.into()),
         };
         connection.set_blocked(false);
         let now = self.now();
@@ -144,10 +147,8 @@ impl Shard {
     }
 
     /// Waits until a connection that is to be closed, and takes nothing, has had its time.
-    async fn patience_ended(&self, connection: &Connection, close: bool) {
-        if !close {
-            connection.ending().await;
-        }
+    async fn patience_ended(&self, connection: &Connection) {
+        connection.ending().await;
         let close_within = Duration::from_millis(self.shared.config.connections.close_ms_max);
         tokio::time::sleep(close_within.min(BLOCKED_CLOSE_MAX)).await;
     }
