@@ -1,4 +1,5 @@
 //! What a device said, over time.
+#![expect(unused_qualifications, reason = "what the macro makes of two parameter types")]
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};

@@ -7,7 +7,7 @@ use anyhow::bail;
 use crate::args::ConfigArgs;
 use crate::commands::{load_config, runtime, start_logging, start_metrics};
 use crate::instance::Instance;
-use crate::signals::EndSignals;
+use crate::signals::{EndSignals, ReloadSignals};
 use crate::{config::Config, output};
 
 /// Runs the server until SIGTERM or Ctrl-C.
@@ -17,14 +17,18 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let metrics = start_metrics()?;
     runtime()?.block_on(async {
         let mut signals = EndSignals::listen()?;
+        let mut reloads = ReloadSignals::listen()?;
         let instance = Instance::start(&config, metrics).await?;
         introduce(&instance, &config);
-        let failure = tokio::select! {
-            signal = signals.next() => {
-                tracing::info!(signal, "shutting down");
-                None
+        let failure = loop {
+            tokio::select! {
+                signal = signals.next() => {
+                    tracing::info!(signal, "shutting down");
+                    break None;
+                }
+                () = reloads.next() => reload(&instance, args),
+                why = instance.failed() => break Some(why),
             }
-            why = instance.failed() => Some(why),
         };
         instance.stop().await;
         match failure {
@@ -32,6 +36,14 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
             Some(why) => bail!("the broker has stopped: {why}"),
         }
     })
+}
+
+/// A mistake in the new settings leaves the old ones in force.
+fn reload(instance: &Instance, args: &ConfigArgs) {
+    match load_config(args).and_then(|config| instance.reload(&config)) {
+        Ok(()) => tracing::info!("limits, rules and the server's certificate are new; other settings need a restart"),
+        Err(error) => tracing::error!("nothing was reloaded: {error:#}"),
+    }
 }
 
 /// Says what is there, where, and what to do next.

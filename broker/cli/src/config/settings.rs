@@ -57,6 +57,9 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
     "database.url" = "", "\"postgres://user:password@host/name\" or \"sqlite:///path\". Without it: SQLite in the data directory.",
         |config, value| config.database_url = Some(database_url(value)?);
 
+    "acl.file" = "", "Rules besides what follows from ownership: see docs/acl.md. Read again at SIGHUP.",
+        |config, value| config.acl_file = Some(PathBuf::from(value.text()?));
+
     "certificates.device_days" = "365", "How long a device's certificate is valid.",
         |config, value| config.certificates.device_days = number(value, 1, 7300)?;
     "certificates.client_days" = "90", "How long the certificate of an app or a service is valid.",

@@ -83,24 +83,29 @@ impl ServerIdentity {
     }
 
     /// Renews the certificate at two thirds of its life, until `stop` turns true. Connections that are there keep the old one.
-    pub(crate) async fn renew(self, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn renew(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let wait = Duration::try_from(self.lifetime * 2 / 3).unwrap_or(Duration::MAX);
         loop {
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
-            match issue(&self.authority, &self.names, self.lifetime, &self.mutual) {
-                Ok(Configs { required, optional, none, https }) => {
-                    self.required.replace(required);
-                    self.optional.replace(optional);
-                    self.none.replace(none);
-                    self.https.replace(https);
-                    tracing::info!("the server's certificate was renewed");
-                }
-                Err(error) => tracing::error!(%error, "the server's certificate could not be renewed"),
+            if let Err(error) = self.replace() {
+                tracing::error!(%error, "the server's certificate could not be renewed");
             }
         }
+    }
+
+    /// Makes a new certificate now; connections that are there keep the old one.
+    pub(crate) fn replace(&self) -> anyhow::Result<()> {
+        let Configs { required, optional, none, https } =
+            issue(&self.authority, &self.names, self.lifetime, &self.mutual)?;
+        self.required.replace(required);
+        self.optional.replace(optional);
+        self.none.replace(none);
+        self.https.replace(https);
+        tracing::info!("the server has a new certificate");
+        Ok(())
     }
 }
 

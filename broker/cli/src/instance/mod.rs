@@ -2,6 +2,7 @@
 
 mod identity;
 mod ingest;
+mod reload;
 mod upkeep;
 
 use std::net::SocketAddr;
@@ -32,6 +33,8 @@ pub(crate) struct Instance {
     store: Store,
     addresses: Addresses,
     new_authority: bool,
+    rights: Arc<Rights>,
+    identity: Arc<ServerIdentity>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     ingest: JoinHandle<()>,
@@ -62,9 +65,11 @@ impl Instance {
             AnonymousPolicy::Deny
         };
         let rights = Arc::new(Rights::new(authority.trust_domain(), anonymous, system_clock()));
+        reload::load_rules(config, &rights)?;
         upkeep::load_rights(&store, &rights).await.context("ownership and grants could not be loaded")?;
         upkeep::load_revoked(&store, &revoked).await.context("revoked certificates could not be loaded")?;
         let identity = ServerIdentity::make(config, Arc::clone(&authority), Arc::clone(&revoked))?;
+        let identity = Arc::new(identity);
         let http = bind(config.http.bind, "http.bind").await?;
         let admin = bind(config.admin.bind, "admin.bind").await?;
         let certificate = CertificateAuthenticator::new(
@@ -95,12 +100,12 @@ impl Instance {
         let tasks = vec![
             tokio::spawn(api.run(stopped.clone())),
             tokio::spawn(admin.run(stopped.clone())),
-            tokio::spawn(upkeep::run(store.clone(), rights, node.clone(), metrics, stopped.clone())),
-            tokio::spawn(identity.renew(stopped.clone())),
+            tokio::spawn(upkeep::run(store.clone(), Arc::clone(&rights), node.clone(), metrics, stopped.clone())),
+            tokio::spawn(Arc::clone(&identity).renew(stopped.clone())),
         ];
         let ingest = ingest::Ingest::new(store.clone(), &node, data_dir.node_id()?, config.events.batch_max);
         let ingest = tokio::spawn(ingest.run(stopped));
-        Ok(Self { data_dir, server, store, addresses, new_authority, stop, tasks, ingest })
+        Ok(Self { data_dir, server, store, addresses, new_authority, rights, identity, stop, tasks, ingest })
     }
 
     pub(crate) fn data_dir(&self) -> &DataDir {
