@@ -87,6 +87,9 @@ pub(crate) struct Target {
     /// Password in CONNECT.
     #[arg(long, requires = "username")]
     pub(crate) password: Option<String>,
+    /// Keep alive in CONNECT, seconds; 0 for none, which some brokers refuse. Pings are sent at half of it.
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    pub(crate) keep_alive: u16,
     /// Use TLS. Needs --ca.
     #[arg(long)]
     tls: bool,

@@ -1,5 +1,7 @@
 //! PUBLISH packets as the generator writes them, and the few fields that it reads from what comes back.
 
+use std::num::NonZeroU16;
+
 use anyhow::{Context, Result};
 use mooring_protocol::{
     DecodeLimits, Packet, PacketId, PacketType, PublishFrame, QoS, TopicName, Version, decode, peek_header,
@@ -73,15 +75,25 @@ impl Template {
     }
 }
 
+/// What a CONNACK grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(crate) session_present: bool,
+    /// How many unacknowledged messages the server takes (5.0, section 3.2.2.3.3).
+    pub(crate) receive_maximum: u16,
+    /// The keep alive that the server wants in place of the client's [MQTT-3.2.2-21].
+    pub(crate) keep_alive_s: Option<u16>,
+}
+
 /// A received packet, as far as the generator cares.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received<'a> {
     Publish { qos: u8, packet_id: u16, payload: &'a [u8] },
     Ack { packet_type: PacketType, packet_id: u16, refused: bool },
-    ConnAck { refused: Option<String>, receive_maximum: u16, session_present: bool },
+    ConnAck(Result<Accepted, &'static str>),
     SubAck { granted: usize, refused: usize },
     UnsubAck,
-    Disconnect(String),
+    Disconnect(&'static str),
     Other,
 }
 
@@ -135,17 +147,18 @@ fn skip_properties(bytes: &[u8]) -> Option<&[u8]> {
 fn read_rare(bytes: &[u8], version: Version) -> Result<Received<'_>> {
     let Some((packet, _)) = decode(bytes, version, &DecodeLimits::PROTOCOL)? else { return Ok(Received::Other) };
     Ok(match packet {
-        Packet::ConnAck(connack) => Received::ConnAck {
-            refused: connack.reason.is_error().then(|| connack.reason.name().to_owned()),
-            receive_maximum: connack.properties.receive_maximum.map_or(u16::MAX, std::num::NonZeroU16::get),
+        Packet::ConnAck(connack) if connack.reason.is_error() => Received::ConnAck(Err(connack.reason.name())),
+        Packet::ConnAck(connack) => Received::ConnAck(Ok(Accepted {
             session_present: connack.session_present,
-        },
+            receive_maximum: connack.properties.receive_maximum.map_or(u16::MAX, NonZeroU16::get),
+            keep_alive_s: connack.properties.server_keep_alive_s,
+        })),
         Packet::SubAck(suback) => {
             let refused = suback.reasons.iter().filter(|reason| reason.is_error()).count();
             Received::SubAck { granted: suback.reasons.len() - refused, refused }
         }
         Packet::UnsubAck(_) => Received::UnsubAck,
-        Packet::Disconnect(disconnect) => Received::Disconnect(disconnect.reason.name().to_owned()),
+        Packet::Disconnect(disconnect) => Received::Disconnect(disconnect.reason.name()),
         _ => Received::Other,
     })
 }

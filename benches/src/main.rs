@@ -29,26 +29,43 @@ use clap::Parser;
 use args::{Cli, Command, Output};
 use report::Report;
 
-fn main() -> Result<ExitCode> {
+/// The run itself failed; 1 says that the broker broke its promise, and clap exits with 2 for a wrong command line.
+const FAILED: u8 = 3;
+
+fn main() -> ExitCode {
     let cli = Cli::parse();
     // Another provider cannot have been installed before this line.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    match start(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            // Where even this cannot be written there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "mooring-bench: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn start(command: Command) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, run(cli.command))
+    tokio::task::LocalSet::new().block_on(&runtime, run(command))
 }
 
 async fn run(command: Command) -> Result<ExitCode> {
-    match (&command, scenario::common(&command)) {
-        (Command::Sink(args), _) => sink::run(args).await.map(|()| ExitCode::SUCCESS),
-        (Command::Certs(args), _) => certs::write(&args.dir, args.clients).map(|()| ExitCode::SUCCESS),
-        (Command::Compare(args), _) => compare::run(args).await.map(|()| ExitCode::SUCCESS),
-        (_, Some(common)) => {
-            let report = scenario::run(&command).await?;
-            write_report(&report, &common.output)?;
-            Ok(if common.output.strict && !report.holds { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    match &command {
+        Command::Sink(args) => sink::run(args).await?,
+        Command::Certs(args) => certs::write(&args.dir, args.clients)?,
+        Command::Compare(args) => compare::run(args).await?,
+        row => {
+            let report = scenario::run(row).await?;
+            let output = scenario::common(row).map(|common| &common.output).context("a row has common arguments")?;
+            write_report(&report, output)?;
+            if output.strict && !report.holds {
+                return Ok(ExitCode::FAILURE);
+            }
         }
-        _ => Ok(ExitCode::SUCCESS),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write_report(report: &Report, output: &Output) -> Result<()> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::args::Common;
 use crate::check::Verdict;
-use crate::engine::{Counters, Shared};
+use crate::engine::{Counters, Engine, Shared};
 use crate::latency::LatencySummary;
 use crate::process::Usage;
 use crate::report::table::group_digits;
@@ -66,14 +66,14 @@ pub(crate) async fn run_flows(engine: &Shared, common: &Common, by_latency: bool
         watch(engine, common, &mut Watch::new(engine, common, "warming up"), load.warmup).await;
     }
     if by_latency {
-        engine.with(|engine| engine.record_latency())?;
+        engine.with(Engine::record_latency)?;
     }
     let mut watched = Watch::new(engine, common, "measuring");
     let begin = watched.begin;
     watch(engine, common, &mut watched, load.duration).await;
     let end = Snapshot::take(engine, common);
-    let latency = engine.with(|engine| engine.take_latency());
-    engine.with(|engine| engine.stop_flows());
+    let latency = engine.with(Engine::take_latency);
+    engine.with(Engine::stop_flows);
     settle(engine, load.patience).await;
     let last_arrival = engine.with(|engine| engine.last_arrival());
     // A run of a number of messages ends with the last of them, not with the tick that saw it.
@@ -110,7 +110,7 @@ pub(crate) fn finish(
 
 /// Sends by the clock. It spins, since the timer of the runtime knows milliseconds only and the generator has a core of its own.
 async fn pace(engine: Shared) {
-    while engine.with(|engine| engine.advance_schedule()) {
+    while engine.with(Engine::advance_schedule) {
         tokio::task::yield_now().await;
     }
 }
@@ -212,7 +212,9 @@ impl Measured {
         let delivered = (counters.1.delivered - counters.0.delivered) as f64;
         let sent = (counters.1.sent - counters.0.sent) as f64;
         report.push("delivered_per_s", "delivered", Unit::PerSecond, delivered / self.elapsed_s);
-        report.push("sent_per_s", "sent", Unit::PerSecond, sent / self.elapsed_s);
+        if sent > 0.0 {
+            report.push("sent_per_s", "sent", Unit::PerSecond, sent / self.elapsed_s);
+        }
         report.push("delivered", "messages delivered", Unit::Count, delivered);
         report.push("elapsed_s", "measured for", Unit::Seconds, self.elapsed_s);
         let millions = delivered / 1e6;

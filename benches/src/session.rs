@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::args::Common;
 use crate::engine::{Connected, Shared};
-use crate::frame::{self, Received};
+use crate::frame::{self, Accepted, Received};
 use crate::transport::{Connector, Opened};
 use crate::websocket::{Deframer, append_frame};
 
@@ -91,16 +91,9 @@ impl Opener {
             }
             mqtt.append(&mut fresh);
             if let Some((connack, size)) = frame::read(&mqtt, self.version())? {
-                let (receive_maximum, session_present) = check_connack(&connack)?;
+                let accepted = check_connack(&connack)?;
                 let received = mqtt.split_off(size);
-                return Ok(Connected {
-                    transport,
-                    deframer,
-                    received,
-                    receive_maximum,
-                    session_present,
-                    took: started.elapsed(),
-                });
+                return Ok(Connected { transport, deframer, received, accepted, took: started.elapsed() });
             }
             ensure!(transport.read_buf(&mut fresh).await? > 0, "the broker closed the connection before its CONNACK");
         }
@@ -117,7 +110,7 @@ impl Opener {
         let connect = Connect {
             version,
             clean_start: settings.clean_start,
-            keep_alive_s: 0,
+            keep_alive_s: target.keep_alive,
             username: target.username.as_deref(),
             password: target.password.as_deref().map(str::as_bytes),
             properties: ConnectProperties { session_expiry_s, ..ConnectProperties::default() },
@@ -168,12 +161,10 @@ impl Opener {
     }
 }
 
-fn check_connack(received: &Received<'_>) -> Result<(u16, bool)> {
+fn check_connack(received: &Received<'_>) -> Result<Accepted> {
     match received {
-        Received::ConnAck { refused: None, receive_maximum, session_present } => {
-            Ok((*receive_maximum, *session_present))
-        }
-        Received::ConnAck { refused: Some(reason), .. } => bail!("the broker refused the connection: {reason}"),
+        Received::ConnAck(Ok(accepted)) => Ok(*accepted),
+        Received::ConnAck(Err(reason)) => bail!("the broker refused the connection: {reason}"),
         other => bail!("{other:?} in place of a CONNACK"),
     }
 }

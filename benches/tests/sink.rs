@@ -1,5 +1,7 @@
 //! The whole program against its own sink: what it sends is what it counts, and what the sink does wrong is found.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it; its helpers too")]
+
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 

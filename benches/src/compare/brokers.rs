@@ -23,6 +23,9 @@ pub(super) struct Plan {
 #[serde(deny_unknown_fields)]
 pub(super) struct Broker {
     pub(super) name: String,
+    /// Commands to run before, in turn, each to its end: what makes keys or databases.
+    #[serde(default)]
+    pub(super) setup: Vec<Vec<String>>,
     /// Program and arguments; must stay in the foreground.
     pub(super) command: Vec<String>,
     /// Prints the version in its first line.
@@ -36,6 +39,20 @@ pub(super) struct Broker {
     pub(super) files: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) environment: BTreeMap<String, String>,
+    /// The authority of the server's certificate, for a broker that brings its own.
+    #[serde(default = "default_ca")]
+    pub(super) ca: String,
+    /// The certificates of clients, likewise.
+    #[serde(default = "default_client_certificates")]
+    pub(super) client_certificates: String,
+}
+
+fn default_ca() -> String {
+    "{certs}/ca.pem".to_owned()
+}
+
+fn default_client_certificates() -> String {
+    "{certs}/clients".to_owned()
 }
 
 /// What runs without a list.
@@ -127,6 +144,14 @@ mod tests {
         assert_eq!(plan.brokers.len(), 1);
         assert_eq!(plan.brokers[0].name, "mosquitto");
         assert!(plan.brokers[0].files["mosquitto.conf"].contains("listener {port}"));
+    }
+
+    #[test]
+    fn the_committed_list_is_sound_and_has_mosquitto_as_built_in() {
+        let plan = Plan::parse(include_str!("../../brokers.toml")).unwrap();
+        let names: Vec<_> = plan.brokers.iter().map(|broker| broker.name.as_str()).collect();
+        assert_eq!(names, ["mooring", "mosquitto", "rumqttd"]);
+        assert_eq!(plan.brokers[1], Plan::load(None).unwrap().brokers[0]);
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Runner {
     /// Starts the broker, runs the row, stops the broker.
     pub(super) async fn run(&self, broker: &Broker, row: &Row) -> Result<Report> {
         let mut running = self.start(broker).await?;
-        let report = self.measure(&running, row).await;
+        let report = self.measure(&running, broker, row).await;
         if let Ok(Some(status)) = running.child.try_wait() {
             bail!("the broker ended during the run: {status}");
         }
@@ -88,6 +88,9 @@ impl Runner {
         for (name, text) in &broker.files {
             std::fs::write(directory.path().join(name), places.fill(text)).with_context(|| format!("write {name}"))?;
         }
+        for words in &broker.setup {
+            run_setup(words.iter().map(|word| places.fill(word)).collect()).await?;
+        }
         let log = std::fs::File::create(directory.path().join("broker.log"))?;
         let mut child = pinned(self.broker_core)
             .args(broker.command.iter().map(|word| places.fill(word)))
@@ -105,15 +108,15 @@ impl Runner {
         Ok(Running { child, places, _directory: directory })
     }
 
-    async fn measure(&self, running: &Running, row: &Row) -> Result<Report> {
+    async fn measure(&self, running: &Running, broker: &Broker, row: &Row) -> Result<Report> {
         let pid = running.child.id().context("the broker has ended")?;
         let mut command = pinned(self.generator_core);
         command.arg(&self.program).args(&row.args).args(["--quiet", "--json", "-", "--pid", &pid.to_string()]);
         command.args(["--duration", &format!("{}ms", self.duration.as_millis())]);
         if row.tls {
-            let certificates = &running.places.certificates;
             command.args(["--tls", "--port", &running.places.tls_port.to_string()]);
-            command.args(["--ca", &format!("{certificates}/ca.pem"), "--cert-dir", &format!("{certificates}/clients")]);
+            command.args(["--ca", &running.places.fill(&broker.ca)]);
+            command.args(["--cert-dir", &running.places.fill(&broker.client_certificates)]);
         } else {
             command.args(["--port", &running.places.port.to_string()]);
         }
@@ -124,6 +127,12 @@ impl Runner {
         check_status(output.status, &output.stderr)?;
         serde_json::from_slice(&output.stdout).context("read the report")
     }
+}
+
+async fn run_setup(words: Vec<String>) -> Result<()> {
+    let (program, arguments) = words.split_first().context("an empty command in setup")?;
+    let output = Command::new(program).args(arguments).output().await.with_context(|| format!("start {program}"))?;
+    check_status(output.status, &output.stderr).with_context(|| words.join(" "))
 }
 
 /// `taskset` becomes the program that it starts, so that the child's process id is the broker's.

@@ -7,6 +7,7 @@ use std::task::{Context as TaskContext, Poll, ready};
 use tokio::io::AsyncWrite;
 
 use super::Engine;
+use crate::frame::Accepted;
 use crate::transport::Transport;
 use crate::websocket::{Deframer, append_frame};
 
@@ -34,8 +35,7 @@ pub(super) struct Link {
     pub(super) tracker: Option<usize>,
     /// The flow that publishes here.
     pub(super) flow: Option<usize>,
-    /// How many unacknowledged messages the server takes (5.0, section 3.2.2.3.3).
-    pub(super) receive_maximum: u16,
+    pub(super) accepted: Accepted,
 }
 
 impl Link {
@@ -43,7 +43,7 @@ impl Link {
         transport: Transport,
         deframer: Option<Deframer>,
         tracker: Option<usize>,
-        receive_maximum: u16,
+        accepted: Accepted,
     ) -> Self {
         Self {
             transport,
@@ -58,7 +58,7 @@ impl Link {
             closing: false,
             tracker,
             flow: None,
-            receive_maximum,
+            accepted,
         }
     }
 

@@ -17,6 +17,7 @@ use mooring_protocol::Version;
 use tokio::sync::Notify;
 
 use crate::check::{Tracker, Verdict};
+use crate::frame::Accepted;
 use crate::latency::Latency;
 use crate::transport::Transport;
 
@@ -26,6 +27,9 @@ use schedule::Schedule;
 
 /// Bytes that one read takes at most.
 const SCRATCH_BYTES: usize = 128 * 1024;
+
+/// How often keep alives are looked at: the shortest that makes sense is a few seconds.
+const PING_TICK: Duration = Duration::from_secs(1);
 
 /// The first failures are worth reading, the thousandth is not.
 const ERRORS_MAX: usize = 5;
@@ -79,6 +83,7 @@ pub(crate) struct Engine {
     latency: Option<Latency>,
     errors: Vec<String>,
     last_arrival: Instant,
+    last_ping: Instant,
     progress: Rc<Notify>,
 }
 
@@ -95,6 +100,19 @@ impl Shared {
         engine
     }
 
+    /// Keeps all connections alive from now on.
+    pub(crate) fn keep_alive(&self, keep_alive_s: u16) {
+        let engine = self.clone();
+        if keep_alive_s > 0 {
+            tokio::task::spawn_local(async move {
+                loop {
+                    tokio::time::sleep(PING_TICK).await;
+                    engine.with(|engine| engine.ping_when_due(keep_alive_s));
+                }
+            });
+        }
+    }
+
     /// Looks at the engine, or changes it.
     pub(crate) fn with<T>(&self, body: impl FnOnce(&mut Engine) -> T) -> T {
         body(&mut self.0.borrow_mut())
@@ -104,7 +122,7 @@ impl Shared {
     pub(crate) fn add_link(&self, connected: Connected, tracker: Option<usize>) -> Result<usize> {
         let index = self.with(|engine| {
             let received = connected.received;
-            engine.links.push(Link::new(connected.transport, connected.deframer, tracker, connected.receive_maximum));
+            engine.links.push(Link::new(connected.transport, connected.deframer, tracker, connected.accepted));
             let index = engine.links.len() - 1;
             engine.receive(index, &received).map(|()| index)
         })?;
@@ -141,8 +159,7 @@ pub(crate) struct Connected {
     pub(crate) deframer: Option<crate::websocket::Deframer>,
     /// Bytes of MQTT that came after the CONNACK.
     pub(crate) received: Vec<u8>,
-    pub(crate) receive_maximum: u16,
-    pub(crate) session_present: bool,
+    pub(crate) accepted: Accepted,
     /// From the first SYN to the CONNACK.
     pub(crate) took: Duration,
 }
@@ -168,6 +185,7 @@ impl Engine {
             latency: None,
             errors: Vec::new(),
             last_arrival: now,
+            last_ping: now,
             progress: Rc::new(Notify::new()),
         }
     }
@@ -183,7 +201,7 @@ impl Engine {
         let index = self.flows.len();
         let link = &mut self.links[flow.link];
         link.flow = Some(index);
-        flow.limit_unacknowledged(link.receive_maximum);
+        flow.limit_unacknowledged(link.accepted.receive_maximum);
         for target in &flow.targets {
             let lane = target.lane as usize;
             if self.lanes.len() <= lane {
@@ -267,6 +285,21 @@ impl Engine {
     pub(crate) fn send(&mut self, link: usize, append: impl FnOnce(&mut Vec<u8>)) {
         append(&mut self.links[link].out);
         self.mark_dirty(link);
+    }
+
+    /// Sends a PINGREQ on each open connection when half of the shortest keep alive has passed.
+    fn ping_when_due(&mut self, keep_alive_s: u16) {
+        let wanted = self.links.iter().filter_map(|link| link.accepted.keep_alive_s);
+        let shortest_s = wanted.fold(keep_alive_s, u16::min);
+        if self.last_ping.elapsed() < Duration::from_secs(u64::from(shortest_s)) / 2 {
+            return;
+        }
+        self.last_ping = Instant::now();
+        for link in 0..self.links.len() {
+            if !self.links[link].closed && !self.links[link].closing {
+                self.send(link, |out| out.extend_from_slice(&[0xC0, 0]));
+            }
+        }
     }
 
     /// Ends the connection as a client should, with DISCONNECT.

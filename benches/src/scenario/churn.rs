@@ -32,13 +32,12 @@ pub(super) async fn run(args: &ChurnArgs) -> Result<Report> {
     let mut report =
         measured.into_report("churn", &common, words(&[("pairs", args.clients), ("churners", args.churners)]));
     report.push("changes_per_s", "subscriptions changed", Unit::PerSecond, changes as f64 / during_s);
-    for (name, label, unit) in [
-        ("cpu_s_per_million", "CPU per million without churn", Unit::Seconds),
-        ("delivered_per_s", "delivered without churn", Unit::PerSecond),
-    ] {
+    for (name, what, unit) in
+        [("cpu_s_per_million", "CPU per million", Unit::Seconds), ("delivered_per_s", "delivered", Unit::PerSecond)]
+    {
         if let (Some(before), Some(during)) = (quiet.figure(name), report.figure(name)) {
-            report.push(&format!("quiet_{name}"), label, unit, before);
-            report.push(&format!("{name}_ratio"), "with churn over without", Unit::Ratio, during / before);
+            report.push(&format!("quiet_{name}"), &format!("{what} without churn"), unit, before);
+            report.push(&format!("{name}_ratio"), &format!("{what}, with over without"), Unit::Ratio, during / before);
         }
     }
     Ok(report)

@@ -36,7 +36,7 @@ pub(super) async fn run(args: &DrainArgs) -> Result<Report> {
     stage
         .opener
         .connect_all(clients.clone(), |place, connected| {
-            forgotten += u32::from(!connected.session_present);
+            forgotten += u32::from(!connected.accepted.session_present);
             stage.engine.add_link(connected, trackers.get(place).copied()).map(|_| ())
         })
         .await?;
@@ -100,7 +100,7 @@ async fn forget_sessions(stage: &Stage, clients: u32) -> Result<()> {
     stage
         .opener
         .connect_all(clean.collect(), |_, connected| {
-            refused += u32::from(connected.session_present);
+            refused += u32::from(connected.accepted.session_present);
             Ok(())
         })
         .await?;

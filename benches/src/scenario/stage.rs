@@ -20,7 +20,9 @@ pub(super) struct Stage {
 impl Stage {
     pub(super) fn new(common: &Common) -> Result<Self> {
         let opener = Rc::new(Opener::new(common)?);
-        Ok(Self { engine: Shared::start(opener.version()), opener, common: common.clone() })
+        let engine = Shared::start(opener.version());
+        engine.keep_alive(common.target.keep_alive);
+        Ok(Self { engine, opener, common: common.clone() })
     }
 
     pub(super) fn load(&self) -> &Load {
