@@ -499,6 +499,23 @@ impl Engine {
         self.timer.next()
     }
 
+    /// Whether nothing waits: no acknowledgement for the log or another shard, no queue for a message from the log. For tests that look for what is left
+    /// behind.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.tokens.is_empty()
+            && self.log_waiters.is_empty()
+            && self.preparing.is_empty()
+            && self.publishers.is_empty()
+            && self.answers_to.is_empty()
+            && self.held.is_empty()
+            && self.services.is_empty()
+            && self.readers.is_empty()
+            && self.presences.is_empty()
+            && self.interests_unknown == 0
+            && self.held_bytes == 0
+    }
+
     /// Every session of this shard.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionInfo> {

@@ -70,7 +70,7 @@ impl Engine {
     ) -> Accepted {
         let Route { targets, event, tap } = route;
         let id = self.next_message_id();
-        let retained = message.retain.then(|| self.retained.next_stamp(self.config.shard.0));
+        let retained = message.retain.then(|| self.retained.next_stamp(now, self.config.shard.0));
         let locals: Vec<LocalTarget> = targets.locals.iter().cloned().chain(members).collect();
         let (deliveries, held, receivers) = self.deliver_held(now, message, &locals);
         let (token, answers) = (self.reserve_token(), self.reserve_token());

@@ -60,9 +60,10 @@ impl RetainedStore {
         self.change
     }
 
-    /// A stamp greater than all that this shard has seen.
-    pub(crate) const fn next_stamp(&mut self, shard: u16) -> RetainedStamp {
-        self.time += 1;
+    /// A stamp greater than all that this shard has seen. It follows the wall clock where that is ahead: a start does not know the stamps of what was
+    /// removed before, which the log may still compare with.
+    pub(crate) fn next_stamp(&mut self, now: Now, shard: u16) -> RetainedStamp {
+        self.time = (self.time + 1).max(now.unix_ms);
         RetainedStamp { time: self.time, shard }
     }
 
@@ -141,16 +142,15 @@ impl RetainedStore {
 
     /// Forgets what has expired.
     pub(crate) fn sweep(&mut self, now: Now) {
-        let expired: Vec<TopicNameBuf> = self
+        let expired: Vec<(TopicNameBuf, RetainedStamp)> = self
             .topics
             .values()
             .filter(|retained| is_expired(now, &retained.message))
-            .map(|retained| retained.message.topic.clone())
+            .map(|retained| (retained.message.topic.clone(), retained.stamp))
             .collect();
-        for topic in expired {
-            if let Some(node) = self.topics.find(topic.as_str()) {
-                self.remove(node);
-            }
+        for (topic, stamp) in expired {
+            self.topics.find(topic.as_str()).into_iter().for_each(|node| self.remove(node));
+            self.remember_removal(&topic, stamp);
         }
     }
 }

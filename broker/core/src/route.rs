@@ -93,7 +93,7 @@ impl Engine {
         let mut delivered = Delivered::default();
         self.deliver_local(now, message, &targets.locals, &mut fresh, &mut delivered);
         self.deliver_local(now, message, &members, &mut fresh, &mut delivered);
-        let retained = message.retain.then(|| self.retained.next_stamp(self.config.shard.0));
+        let retained = message.retain.then(|| self.retained.next_stamp(now, self.config.shard.0));
         let wanted = *event || retained.is_some() || !delivered.deliveries.is_empty() || remote_durable;
         let id = (wanted && self.log.is_enabled()).then(|| self.next_message_id());
         let sequence = match (id, received_from) {

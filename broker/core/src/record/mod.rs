@@ -156,7 +156,7 @@ pub struct Delivery {
 /// Orders the retained messages of one topic over all shards: the greatest stamp is the last write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RetainedStamp {
-    /// Lamport time.
+    /// Lamport time, not behind the wall clock's milliseconds.
     pub time: u64,
     /// The shard that wrote it, to break ties.
     pub shard: u16,

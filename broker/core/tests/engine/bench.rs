@@ -291,6 +291,10 @@ impl Bench {
         }
     }
 
+    pub(crate) fn is_v5(&self, client: Client) -> bool {
+        self.sockets[client.0].version.is_v5()
+    }
+
     pub(crate) fn is_open(&self, client: Client) -> bool {
         self.sockets[client.0].open
     }
