@@ -1,6 +1,7 @@
 //! Starts and ends a server.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -57,7 +58,9 @@ impl Server {
         let directory = config.data_dir.join("log");
         if config.durability != Durability::Memory {
             let in_directory = |source| ServerError::DataDir { directory: directory.display().to_string(), source };
-            std::fs::create_dir_all(&directory).map_err(in_directory)?;
+            // Messages are nobody else's to read.
+            let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+            made.map_err(in_directory)?;
         }
         Self::start_with_disk(config, access, authenticate, Box::new(RealDisk::new(directory)))
     }
