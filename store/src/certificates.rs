@@ -166,6 +166,26 @@ impl Store {
         Ok(certificate)
     }
 
+    /// Revokes all certificates of a device that are not, and gives their serial numbers. The device stays in service: with a new secret it may
+    /// enrol again.
+    ///
+    /// # Errors
+    /// [`crate::StoreError::NotFound`] without such a device.
+    pub async fn revoke_certificates_of_device(
+        &self,
+        device: Uuid,
+        reason: RevocationReason,
+        now: OffsetDateTime,
+    ) -> Result<Vec<String>> {
+        let mut tx = self.begin().await?;
+        if tx.row("SELECT id FROM devices WHERE id = $1", &params![device]).await?.is_none() {
+            return Err(StoreError::NotFound { what: "device" });
+        }
+        let serials = revoke_certificates_of_device(&mut tx, device, reason, now).await?;
+        tx.commit().await?;
+        Ok(serials)
+    }
+
     /// All that is revoked and has not expired by `now`.
     pub async fn revoked_serials(&self, now: OffsetDateTime) -> Result<Vec<RevokedSerial>> {
         let sql = "SELECT serial, issuer, revoked_at, revocation_reason, not_after FROM certificates \

@@ -140,6 +140,14 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The ids of all devices that are out of service: what no connection may act as.
+    pub async fn retired_devices(&self) -> Result<Vec<Uuid>> {
+        let rows = self.rows("SELECT id FROM devices WHERE retired_at IS NOT NULL", &[]).await?;
+        rows.iter().map(|row| row.get("id")).collect()
+    }
+}
+
 async fn insert(tx: &mut Tx, into: &'static str, columns: usize, values: &[Param<'_>]) -> Result<u64> {
     let rows = tx.rows_of_placeholders(values.len() / columns, columns);
     tx.execute(AssertSqlSafe(format!("INSERT INTO {into} VALUES {rows}")), values).await

@@ -67,15 +67,38 @@ impl Store {
     /// [`crate::StoreError::Invalid`] for a URL of another kind, [`crate::StoreError::SchemaTooNew`] when a newer Mooring has migrated it,
     /// [`crate::StoreError::Unavailable`] when it cannot be reached.
     pub async fn connect(url: &str, options: &StoreOptions) -> Result<Self> {
+        let store = Self::open(url, options).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// Opens the database without waiting for it: a Postgres that is away is no error here, but of the calls that follow. [`Store::migrate`] has to
+    /// succeed before the others can.
+    ///
+    /// # Errors
+    /// As [`Store::connect`]; [`crate::StoreError::Unavailable`] for SQLite alone.
+    pub async fn open(url: &str, options: &StoreOptions) -> Result<Self> {
         let backend = if let Some(path) = url.strip_prefix("sqlite://") {
             connect_sqlite(path, options).await?
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            connect_postgres(url, options).await?
+            open_postgres(url, options)?
         } else {
             let what = "a database URL starts with sqlite:/// or postgres://".to_owned();
             return Err(StoreError::Invalid { what });
         };
         Ok(Self { backend, shadow_bytes_max: options.shadow_bytes_max })
+    }
+
+    /// Brings the schema up to this version.
+    ///
+    /// # Errors
+    /// [`crate::StoreError::SchemaTooNew`] when a newer Mooring has migrated it, [`crate::StoreError::Unavailable`] when it cannot be reached.
+    pub async fn migrate(&self) -> Result<()> {
+        match &self.backend {
+            // Migrations may take longer than a statement of the daily round: no limit on the answer.
+            Backend::Postgres { pool, .. } => postgres_migrator().run(pool).await.map_err(migration_error),
+            Backend::Sqlite { writer, .. } => sqlite_migrator().run(writer).await.map_err(migration_error),
+        }
     }
 
     /// Asks the database for a sign of life.
@@ -164,7 +187,7 @@ pub(crate) async fn answer_within<T>(limit: Duration, answer: impl Future<Output
     }
 }
 
-async fn connect_postgres(url: &str, options: &StoreOptions) -> Result<Backend> {
+fn open_postgres(url: &str, options: &StoreOptions) -> Result<Backend> {
     let statement_timeout_ms = options.statement_timeout.as_millis().to_string();
     let connect: PgConnectOptions =
         url.parse().map_err(|error: sqlx::Error| StoreError::Invalid { what: format!("database URL: {error}") })?;
@@ -175,9 +198,7 @@ async fn connect_postgres(url: &str, options: &StoreOptions) -> Result<Backend> 
     let pool = PgPoolOptions::new()
         .max_connections(options.connections_max.max(1))
         .acquire_timeout(options.acquire_timeout)
-        .connect_with(connect)
-        .await?;
-    postgres_migrator().run(&pool).await.map_err(migration_error)?;
+        .connect_lazy_with(connect);
     // The server refuses a statement that takes too long, if it can: the answer to that must have the time to come.
     let answer_timeout = options.acquire_timeout + options.statement_timeout + Duration::from_secs(1);
     Ok(Backend::Postgres { pool, answer_timeout })
@@ -206,7 +227,6 @@ async fn connect_sqlite(path: &str, options: &StoreOptions) -> Result<Backend> {
     };
     // The pages that a large batch touches should fit: 32 MiB.
     let writer = pool(1).connect_with(connect.clone().pragma("cache_size", "-32768")).await?;
-    sqlite_migrator().run(&writer).await.map_err(migration_error)?;
     let readers = pool(options.connections_max.max(1)).connect_with(connect.pragma("query_only", "on")).await?;
     Ok(Backend::Sqlite { writer, readers })
 }

@@ -99,3 +99,16 @@ async fn ingest_all(store: Store, events: u64, batch: u64, done: Arc<AtomicBool>
     }
     done.store(true, Ordering::Release);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_can_be_opened_while_postgres_is_away() {
+    let mut server = Postgres::start();
+    let url = server.new_database();
+    server.stop();
+    let store = Store::open(&url, &impatient()).await.unwrap();
+    let error = store.migrate().await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable { .. }), "{error}");
+    server.resume();
+    store.migrate().await.unwrap();
+    assert_eq!(store.cursor("node-1").await.unwrap(), 0);
+}
