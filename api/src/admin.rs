@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use mooring_core::{Identity, SessionInfo, SessionSelector};
 use mooring_protocol::ReasonCode;
 use mooring_server::Node;
 use mooring_store::Store;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::Problem;
+use crate::revocation::{Order, Reason, Receipt, Revoker, Target};
+use crate::routes::revocation::{RetirementRequest, RevocationRequest, parse_serial};
 
 /// What the operator's half works with.
 #[derive(Clone)]
@@ -22,6 +26,8 @@ pub struct AdminContext {
     pub node: Node,
     /// The database.
     pub store: Store,
+    /// Takes certificates back.
+    pub revoker: Revoker,
     /// Writes the metrics in Prometheus's text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -35,6 +41,9 @@ pub fn admin_router(context: AdminContext) -> Router {
         .route("/admin/sessions", get(sessions))
         .route("/admin/clients/{id}/timeline", get(timeline))
         .route("/admin/clients/{id}/connections", delete(disconnect))
+        .route("/admin/certificates/{serial}/revocation", post(revoke_certificate))
+        .route("/admin/devices/{id}/revocation", post(revoke_device))
+        .route("/admin/devices/{id}/retirement", post(retire_device))
         .with_state(context)
 }
 
@@ -131,4 +140,42 @@ async fn disconnect(
     ended +=
         context.node.disconnect(selector, ReasonCode::AdministrativeAction, "ended by an operator", query.purge).await;
     Ok((StatusCode::OK, Json(serde_json::json!({"ended": ended}))))
+}
+
+/// Bodies are JSON by their declared type: a page in a browser on this machine cannot send one here unasked.
+async fn revoke_certificate(
+    State(context): State<AdminContext>,
+    serial: Result<Path<String>, PathRejection>,
+    body: Result<Json<RevocationRequest>, JsonRejection>,
+) -> Result<Json<Receipt>, Problem> {
+    let (Path(serial), Json(RevocationRequest { reason, purge })) = (serial?, body?);
+    execute(&context, Target::Certificate(parse_serial(&serial)?), reason, purge).await
+}
+
+async fn revoke_device(
+    State(context): State<AdminContext>,
+    id: Result<Path<Uuid>, PathRejection>,
+    body: Result<Json<RevocationRequest>, JsonRejection>,
+) -> Result<Json<Receipt>, Problem> {
+    let (Path(id), Json(RevocationRequest { reason, purge })) = (id?, body?);
+    execute(&context, Target::CertificatesOfDevice(id), reason, purge).await
+}
+
+async fn retire_device(
+    State(context): State<AdminContext>,
+    id: Result<Path<Uuid>, PathRejection>,
+    body: Result<Json<RetirementRequest>, JsonRejection>,
+) -> Result<Json<Receipt>, Problem> {
+    let (Path(id), Json(RetirementRequest { purge })) = (id?, body?);
+    execute(&context, Target::Device(id), Reason::CessationOfOperation, purge).await
+}
+
+async fn execute(
+    context: &AdminContext,
+    target: Target,
+    reason: Reason,
+    purge: bool,
+) -> Result<Json<Receipt>, Problem> {
+    let order = Order { target, reason, purge, actor: "operator".to_owned() };
+    Ok(Json(context.revoker.execute(&order).await?))
 }

@@ -67,6 +67,10 @@ impl Caller {
         self.token.scopes.iter().any(|scope| scope == OPERATOR)
     }
 
+    pub(crate) fn require_operator(&self) -> Result<(), Problem> {
+        if self.is_operator() { Ok(()) } else { Err(Problem::forbidden("This is for an operator's token.")) }
+    }
+
     pub(crate) fn require(&self, scope: Scope) -> Result<(), Problem> {
         if self.is_operator() || self.token.scopes.iter().any(|held| held == scope.as_str()) {
             Ok(())

@@ -8,7 +8,7 @@ use mooring_server::Node;
 use mooring_store::Store;
 use time::Duration;
 
-use crate::CommandDesk;
+use crate::{CommandDesk, Revoker};
 
 /// Everything a handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +23,8 @@ pub struct ApiContext {
     pub rights: Arc<Rights>,
     /// Commands that wait for their answers.
     pub commands: Arc<CommandDesk>,
+    /// Takes certificates back.
+    pub revoker: Revoker,
     /// How long certificates are valid.
     pub lifetimes: Lifetimes,
 }

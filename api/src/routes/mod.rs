@@ -7,6 +7,7 @@ mod commands;
 mod devices;
 mod events;
 mod page;
+pub(crate) mod revocation;
 mod shadow;
 
 use axum::Router;
@@ -83,9 +84,11 @@ impl Modify for Security {
 fn described() -> OpenApiRouter<ApiContext> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(certificates::sign))
+        .routes(routes!(revocation::revoke))
         .routes(routes!(authority::bundle))
         .routes(routes!(devices::list))
         .routes(routes!(devices::one))
+        .routes(routes!(revocation::retire))
         .routes(routes!(events::list))
         .routes(routes!(shadow::set_desired))
         .routes(routes!(claims::claim))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use mooring_api::Reason;
 use uuid::Uuid;
 
 /// An MQTT broker that knows its devices.
@@ -23,6 +24,9 @@ pub(crate) enum Command {
     /// Make devices, as the factory does, and list them.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// The certificate authority: take certificates back.
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Make accounts of people.
     #[command(subcommand)]
     User(UserCommand),
@@ -83,6 +87,15 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Put a device out of service for good: revokes its certificates, closes its connections, ends all rights over it.
+    Retire {
+        /// Its id.
+        id: Uuid,
+        #[command(flatten)]
+        how: RevocationArgs,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// List devices.
     List {
         /// Print JSON.
@@ -91,6 +104,48 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Revoke a certificate, or all of a device: connections close at once, later handshakes are refused.
+    Revoke {
+        #[command(flatten)]
+        what: RevocationTarget,
+        /// Why: keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn or unspecified.
+        #[arg(long, default_value = "unspecified")]
+        reason: Reason,
+        #[command(flatten)]
+        how: RevocationArgs,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+/// What is revoked.
+#[derive(Debug, ClapArgs)]
+#[group(required = true, multiple = false)]
+pub(crate) struct RevocationTarget {
+    /// The certificate with this serial number, in hexadecimal.
+    #[arg(long)]
+    pub(crate) serial: Option<String>,
+    /// Every certificate of this device. With a new secret it may enrol again.
+    #[arg(long, value_name = "ID")]
+    pub(crate) device: Option<Uuid>,
+}
+
+/// How something is taken back.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RevocationArgs {
+    /// Also end the sessions, with their subscriptions, queues and wills, and remove what is retained for the device.
+    #[arg(long)]
+    pub(crate) purge: bool,
+    /// Print the receipt as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The admin listener of the running server. Without it: that of the configuration, or the database when no server runs.
+    #[arg(long, env = "MOORING_ADMIN")]
+    pub(crate) admin: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 
 /// A data directory that this process alone may use; others are refused until it is dropped.
 pub(crate) struct DataDir {
@@ -25,6 +25,13 @@ impl DataDir {
         let path = path.canonicalize().with_context(|| format!("data directory {}", path.display()))?;
         let lock = lock(&path.join("lock"))?;
         Ok(Self { path, _lock: lock })
+    }
+
+    /// Locks a directory that exists, for a command that works without a server; nothing when a process uses it.
+    pub(crate) fn open_if_free(path: &Path) -> anyhow::Result<Option<Self>> {
+        let path = path.canonicalize().with_context(|| format!("data directory {}", path.display()))?;
+        let lock = try_lock(&path.join("lock"))?;
+        Ok(lock.ok().map(|lock| Self { path, _lock: lock }))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -61,6 +68,14 @@ pub(crate) fn sqlite_url(data_dir: &Path) -> String {
 }
 
 fn lock(path: &Path) -> anyhow::Result<File> {
+    try_lock(path)?.map_err(|holder| {
+        let directory = path.parent().unwrap_or(path).display();
+        anyhow!("data directory {directory} is in use by process {holder}: stop it, or use another directory")
+    })
+}
+
+/// The lock, or the number of the process that has it.
+fn try_lock(path: &Path) -> anyhow::Result<Result<File, String>> {
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -74,17 +89,13 @@ fn lock(path: &Path) -> anyhow::Result<File> {
             file.set_len(0)
                 .and_then(|()| write!(file, "{}", std::process::id()))
                 .with_context(|| format!("{}", path.display()))?;
-            Ok(file)
+            Ok(Ok(file))
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
             // Only for the message: without the number it still says what is wrong.
             let _ = file.read_to_string(&mut holder);
-            let directory = path.parent().unwrap_or(path).display();
-            bail!(
-                "data directory {directory} is in use by process {}: stop it, or use another directory",
-                holder.trim()
-            )
+            Ok(Err(holder.trim().to_owned()))
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{}: cannot be locked", path.display())),
     }

@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use mooring_api::{Reason, Target};
 use mooring_store::{Device, PageRequest, Store};
 use serde_json::json;
 
+use super::revocation::{self, Wish};
 use super::{open_store, runtime};
 use crate::args::DeviceCommand;
 use crate::factory::{self, MadeDevice};
@@ -20,6 +22,10 @@ pub(super) fn run(command: DeviceCommand) -> anyhow::Result<ExitCode> {
                 let lifetime = time::Duration::days(i64::from(settings.certificates.enrolment_days));
                 let made = factory::make_devices(&store, &model, batch.as_deref(), count, lifetime).await?;
                 if json { print_json(&made)? } else { print_made(&made) }
+            }
+            DeviceCommand::Retire { id, how, config } => {
+                let wish = Wish { target: Target::Device(id), reason: Reason::CessationOfOperation, how: &how };
+                revocation::run(&wish, &config).await?;
             }
             DeviceCommand::List { json, config } => {
                 let (_, store) = open_store(&config).await?;
@@ -53,7 +59,7 @@ async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
         let devices = store.devices(&page).await?;
         for device in &devices.items {
             if json {
-                output::line(device_json(device))
+                output::line(device_json(device));
             } else {
                 table.add_row(device_row(device));
             }

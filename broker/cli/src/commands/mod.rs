@@ -1,9 +1,11 @@
 //! What each subcommand does.
 
+mod ca;
 mod config;
 mod conformance;
 mod ctl;
 mod device;
+mod revocation;
 mod run;
 mod token;
 mod user;
@@ -27,6 +29,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Device(command) => device::run(command),
+        Command::Ca(command) => ca::run(command),
         Command::User(command) => user::run(command),
         Command::Token(command) => token::run(command),
         Command::Ctl(args) => ctl::run(args),

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
-use mooring_api::{AdminContext, ApiContext, CommandDesk, HttpLimits, Lifetimes, Service, admin_router, router};
+use mooring_api::{
+    AdminContext, ApiContext, CommandDesk, HttpLimits, Lifetimes, LiveBroker, Revoker, Service, admin_router, router,
+};
 use mooring_auth::{AnonymousPolicy, Authenticators, CertificateAuthenticator, RevokedSet, Rights, system_clock};
 use mooring_core::Identity;
 use mooring_server::{ListenerConfig, ListenerKind, Server, ServerConfig};
@@ -67,6 +69,7 @@ impl Instance {
         let rights = Arc::new(Rights::new(authority.trust_domain(), anonymous, system_clock()));
         reload::load_rules(config, &rights)?;
         upkeep::load_rights(&store, &rights).await.context("ownership and grants could not be loaded")?;
+        upkeep::load_retired(&store, &rights).await.context("retired devices could not be loaded")?;
         upkeep::load_revoked(&store, &revoked).await.context("revoked certificates could not be loaded")?;
         let identity = ServerIdentity::make(config, Arc::clone(&authority), Arc::clone(&revoked))?;
         let identity = Arc::new(identity);
@@ -74,7 +77,7 @@ impl Instance {
         let admin = bind(config.admin.bind, "admin.bind").await?;
         let certificate = CertificateAuthenticator::new(
             authority.trust_domain().clone(),
-            revoked,
+            Arc::clone(&revoked),
             Arc::clone(&rights),
             system_clock(),
         );
@@ -85,15 +88,24 @@ impl Instance {
         let addresses =
             Addresses { mqtt: server.listener_addresses(), http: http.local_addr()?, admin: admin.local_addr()? };
         let (stop, stopped) = watch::channel(false);
+        let live = LiveBroker {
+            node: node.clone(),
+            rights: Arc::clone(&rights),
+            revoked,
+            trust_domain: authority.trust_domain().clone(),
+        };
+        let revoker = Revoker::new(store.clone(), Some(live));
         let context = ApiContext {
             store: store.clone(),
             node: node.clone(),
             authority,
             rights: Arc::clone(&rights),
             commands: CommandDesk::open(&node),
+            revoker: revoker.clone(),
             lifetimes: lifetimes(config),
         };
-        let admin_context = AdminContext { node: node.clone(), store: store.clone(), metrics: render(metrics.clone()) };
+        let admin_context =
+            AdminContext { node: node.clone(), store: store.clone(), revoker, metrics: render(metrics.clone()) };
         let limits = http_limits(config);
         let api = Service::new(http, Some(identity.https()), router(context, config.http.body_bytes_max), limits);
         let admin = Service::new(admin, None, admin_router(admin_context), limits);

@@ -22,6 +22,14 @@ pub(super) async fn load_rights(store: &Store, rights: &Rights) -> Result<(), St
     Ok(())
 }
 
+/// Shuts out the devices that are out of service, whatever certificate they show.
+pub(super) async fn load_retired(store: &Store, rights: &Rights) -> Result<(), StoreError> {
+    for device in store.retired_devices().await? {
+        rights.block(rights.device_identity(DeviceId::from(device)));
+    }
+    Ok(())
+}
+
 /// Loads the serial numbers that no handshake may accept any more.
 pub(super) async fn load_revoked(store: &Store, revoked: &RevokedSet) -> Result<(), StoreError> {
     let rows = store.revoked_serials(OffsetDateTime::now_utc()).await?;

@@ -13,5 +13,6 @@ mod outage;
 mod peers;
 #[path = "../../../../store/tests/common/postgres.rs"]
 mod postgres;
+mod revocation;
 mod running;
 mod server;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mooring_protocol::{
-    Connect, DecodeLimits, Packet, PacketId, Publish, ReasonCode, TopicName, Version, decode, encode,
+    Connect, DecodeLimits, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Subscription, TopicFilter, TopicName,
+    Version, decode, encode,
 };
 use mooring_sim::Credentials;
 use rustls::pki_types::pem::PemObject as _;
@@ -40,11 +41,21 @@ impl Client<StreamOwned<ClientConnection, TcpStream>> {
         root_pem: &str,
         credentials: &Credentials,
     ) -> io::Result<Self> {
+        Self::connect_tls_as(port, &Connect::new(client_id), root_pem, credentials)
+    }
+
+    /// Connects with mutual TLS, with a CONNECT of one's own.
+    pub(crate) fn connect_tls_as(
+        port: u16,
+        connect: &Connect<'_>,
+        root_pem: &str,
+        credentials: &Credentials,
+    ) -> io::Result<Self> {
         let socket = TcpStream::connect(("127.0.0.1", port))?;
         socket.set_read_timeout(Some(ANSWER))?;
         let session =
             ClientConnection::new(Arc::new(tls(root_pem, credentials)), ServerName::try_from("localhost").unwrap());
-        Client::start(StreamOwned::new(session.map_err(io::Error::other)?, socket), client_id)
+        Client::start_as(StreamOwned::new(session.map_err(io::Error::other)?, socket), connect)
     }
 }
 
@@ -66,8 +77,12 @@ fn tls(root_pem: &str, credentials: &Credentials) -> ClientConfig {
 
 impl<S: Read + Write> Client<S> {
     fn start(stream: S, client_id: &str) -> io::Result<Self> {
+        Self::start_as(stream, &Connect::new(client_id))
+    }
+
+    fn start_as(stream: S, connect: &Connect<'_>) -> io::Result<Self> {
         let mut client = Self { stream, received: Vec::new() };
-        client.send(&Connect { keep_alive_s: 0, ..Connect::new(client_id) }.into())?;
+        client.send(&Connect { keep_alive_s: 0, ..connect.clone() }.into())?;
         let reason = client.receive(|packet| match packet {
             Packet::ConnAck(ack) => Some(ack.reason),
             _ => None,
@@ -101,6 +116,22 @@ impl<S: Read + Write> Client<S> {
     pub(crate) fn publish_and_wait(&mut self, topic: &str, payload: &[u8]) -> io::Result<ReasonCode> {
         self.publish(topic, 1, payload)?;
         Ok(self.acknowledged()?.1)
+    }
+
+    /// Subscribes at QoS 1 and waits for the SUBACK.
+    pub(crate) fn subscribe(&mut self, filter: &str) -> io::Result<()> {
+        let filter = TopicFilter::parse(filter).map_err(io::Error::other)?;
+        let packet_id = PacketId::new(1).ok_or(io::ErrorKind::InvalidInput)?;
+        self.send(&Subscribe::new(packet_id, &[Subscription::new(filter, QoS::AtLeastOnce)]).into())?;
+        self.receive(|packet| matches!(packet, Packet::SubAck(_)).then_some(()))
+    }
+
+    /// The reason of the server's DISCONNECT, once it is there.
+    pub(crate) fn disconnected(&mut self) -> io::Result<ReasonCode> {
+        self.receive(|packet| match packet {
+            Packet::Disconnect(disconnect) => Some(disconnect.reason),
+            _ => None,
+        })
     }
 
     /// Reads packets until `pick` takes one; the others are left out.
