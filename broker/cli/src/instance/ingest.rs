@@ -65,6 +65,8 @@ impl Ingest {
     async fn find_cursor(&mut self) -> Result<Progress, IngestError> {
         self.stored = self.store.cursor(&self.source).await?;
         self.read = self.stored;
+        // What a former run has stored, the log may forget: it keeps every event until it is told.
+        self.node.release_events(self.stored);
         Ok(Progress::More)
     }
 
