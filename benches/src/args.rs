@@ -254,6 +254,10 @@ pub(crate) struct PairsArgs {
     /// Publish and subscribe on the same connection: half the connections.
     #[arg(long)]
     pub(crate) same_connection: bool,
+    /// Topic of each pair [default: one of this run's own]. {pair} is its number, {cert} the name of its certificate in --cert-dir, for brokers
+    /// that give each identity topics of its own.
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) topic: Option<String>,
     #[command(flatten)]
     pub(crate) common: Common,
 }

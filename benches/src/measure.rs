@@ -16,6 +16,9 @@ use crate::report::{Report, Sample, Unit};
 /// How often the engine is looked at.
 const TICK: Duration = Duration::from_millis(50);
 
+/// A generator that uses more of its core than this is suspected of being the limit.
+const GENERATOR_CORES_MAX: f64 = 0.97;
+
 /// Steps of the timeline: not finer than this, and not more than [`SAMPLES_MAX`].
 const SAMPLE_MIN: Duration = Duration::from_millis(250);
 const SAMPLES_MAX: u32 = 240;
@@ -96,7 +99,8 @@ pub(crate) fn finish(
         Measured {
             begin,
             end,
-            elapsed_s: elapsed.as_secs_f64(),
+            // A run in which nothing arrived has rates of 0, not of infinity, which JSON does not know.
+            elapsed_s: elapsed.max(Duration::from_micros(1)).as_secs_f64(),
             timeline,
             latency,
             verdict: engine.verdict(),
@@ -222,11 +226,14 @@ impl Measured {
         if self.written_off > 0 {
             report.push("written_off", "windows written off", Unit::Count, self.written_off as f64);
         }
+        report.errors = self.errors;
+        if common.load.rate.is_none() && report.figure("generator_cores") > Some(GENERATOR_CORES_MAX) {
+            report.errors.push("the generator was busy all the time: it may be the limit, not the broker".to_owned());
+        }
         report.holds = self.verdict.holds_for(report.qos) && self.closed == 0 && self.refused == 0;
         report.verdict = self.verdict;
         report.latency = self.latency;
         report.timeline = self.timeline;
-        report.errors = self.errors;
         report
     }
 

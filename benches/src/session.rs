@@ -1,6 +1,5 @@
 //! Opening many connections, and subscribing on them.
 
-use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -49,7 +48,6 @@ impl ClientSettings {
 pub(crate) struct Opener {
     connector: Connector,
     common: Common,
-    opened: Cell<usize>,
     /// Part of each client id and topic, so that runs do not meet each other's leftovers.
     pub(crate) run: String,
 }
@@ -58,12 +56,16 @@ impl Opener {
     pub(crate) fn new(common: &Common) -> Result<Self> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         let run = format!("b{:x}{:x}", std::process::id(), now.subsec_micros());
-        Ok(Self { connector: Connector::new(&common.target)?, common: common.clone(), opened: Cell::new(0), run })
+        Ok(Self { connector: Connector::new(&common.target)?, common: common.clone(), run })
     }
 
-    /// Connects one client, to its CONNACK.
-    pub(crate) async fn connect(&self, settings: &ClientSettings) -> Result<Connected> {
-        let index = self.opened.replace(self.opened.get() + 1);
+    /// The name of the certificate of place `index` in a list of clients; empty without certificates.
+    pub(crate) fn certificate_name(&self, index: usize) -> &str {
+        self.connector.certificate_name(index)
+    }
+
+    /// Connects one client, to its CONNACK. `index` chooses its source address and its certificate.
+    async fn connect(&self, index: usize, settings: &ClientSettings) -> Result<Connected> {
         let connecting = self.connect_numbered(index, settings);
         match tokio::time::timeout(ANSWER_WITHIN, connecting).await {
             Ok(connected) => connected.with_context(|| format!("client {}", settings.client_id)),
@@ -134,7 +136,7 @@ impl Opener {
                 && let Some((place, settings)) = waiting.next()
             {
                 let opener = self.clone();
-                handshakes.spawn_local(async move { opener.connect(&settings).await.map(|link| (place, link)) });
+                handshakes.spawn_local(async move { opener.connect(place, &settings).await.map(|link| (place, link)) });
             }
             let Some(finished) = handshakes.join_next().await else { return Ok(()) };
             let (place, link) = finished??;

@@ -93,6 +93,12 @@ impl Connector {
         self.websocket_path.is_some()
     }
 
+    /// The name of the certificate of client number `index`; empty without certificates.
+    pub(crate) fn certificate_name(&self, index: usize) -> &str {
+        let names = self.tls.as_ref().map_or(&[][..], |tls| &tls.names);
+        names.get(index % names.len().max(1)).map_or("", String::as_str)
+    }
+
     /// Opens connection number `index`, which chooses its source address and its certificate.
     pub(crate) async fn open(&self, index: usize) -> Result<Opened> {
         let stream = self.connect_tcp(index).await.with_context(|| format!("connect to {}", self.address))?;
@@ -122,6 +128,8 @@ impl Connector {
 struct Tls {
     server_name: ServerName<'static>,
     connectors: Vec<Connection>,
+    /// Of the certificates, without their endings.
+    names: Vec<String>,
 }
 
 #[derive(Clone)]
@@ -148,10 +156,13 @@ impl Tls {
         } else {
             pairs.iter().map(|(cert, key)| with_certificate(builder(), cert, key)).collect::<Result<_>>()?
         };
+        let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let names = pairs.iter().map(|(certificate, _)| stem(certificate)).collect();
         let name = target.server_name.clone().unwrap_or_else(|| target.host.clone());
         Ok(Self {
             server_name: ServerName::try_from(name)?,
             connectors: configurations.into_iter().map(|config| Connection(connector(config))).collect(),
+            names,
         })
     }
 

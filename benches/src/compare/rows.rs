@@ -110,7 +110,7 @@ pub(super) fn built_in() -> Vec<Row> {
         load("qos0-1k", "QoS 0, 1 KiB", "pairs --clients 50 --payload 1024"),
         load("fan-out", "QoS 0, 1 → 500", "fan-out --subscribers 500"),
         load("fan-in", "QoS 0, 50 → 1", "fan-in --publishers 50"),
-        load("shared", "QoS 1, 50 → a shared group of 50", "shared --qos 1 --version 5"),
+        load("shared", "QoS 1, 50 → a shared group of 50", "shared --qos 1"),
         load("wildcard", "QoS 0, 100,000 subscriptions, half with `+`", "wildcard --subscriptions 100000"),
         load("retained", "10,000 retained messages to each of 20", "retained --topics 10000 --subscribers 20"),
         load("drain", "Offline queues: 50 sessions of 1,000, QoS 1", "drain --clients 50 --queued 1000"),

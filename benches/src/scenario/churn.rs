@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use mooring_protocol::{PacketId, TopicFilter, Unsubscribe, encode};
 
-use super::publish::add_pairs;
+use super::publish::add_pairs_on;
 use super::stage::{Stage, words};
 use crate::args::ChurnArgs;
 use crate::measure::run_flows;
@@ -19,7 +19,7 @@ pub(super) async fn run(args: &ChurnArgs) -> Result<Report> {
     // Both halves run for a time.
     common.load.messages = None;
     let stage = Stage::new(&common)?;
-    add_pairs(&stage, args.clients, false).await?;
+    add_pairs_on(&stage, args.clients, false, |pair| stage.topic(&format!("pair/{pair}"))).await?;
     let churners = stage.opener.add_links(&stage.engine, "churn", args.churners, |_| None).await?;
     let quiet = run_flows(&stage.engine, &common, false).await?.into_report("churn", &common, Vec::new());
     let before = stage.engine.with(|engine| engine.counters());
@@ -35,7 +35,8 @@ pub(super) async fn run(args: &ChurnArgs) -> Result<Report> {
     for (name, what, unit) in
         [("cpu_s_per_million", "CPU per million", Unit::Seconds), ("delivered_per_s", "delivered", Unit::PerSecond)]
     {
-        if let (Some(before), Some(during)) = (quiet.figure(name), report.figure(name)) {
+        let before = quiet.figure(name).filter(|before| *before > 0.0);
+        if let (Some(before), Some(during)) = (before, report.figure(name)) {
             report.push(&format!("quiet_{name}"), &format!("{what} without churn"), unit, before);
             report.push(&format!("{name}_ratio"), &format!("{what}, with over without"), Unit::Ratio, during / before);
         }

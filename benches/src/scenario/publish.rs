@@ -9,17 +9,33 @@ use crate::report::Report;
 
 pub(super) async fn pairs(args: &PairsArgs) -> Result<Report> {
     let stage = Stage::new(&args.common)?;
-    add_pairs(&stage, args.clients, args.same_connection).await?;
+    add_pairs(&stage, args).await?;
     let measured = run_flows(&stage.engine, &args.common, args.common.load.rate.is_some()).await?;
     Ok(measured.into_report("pairs", &args.common, words(&[("pairs", args.clients)])))
 }
 
 /// Pair n publishes on lane n.
-pub(super) async fn add_pairs(stage: &Stage, pairs: u32, same_connection: bool) -> Result<()> {
+async fn add_pairs(stage: &Stage, args: &PairsArgs) -> Result<()> {
+    let topic = |pair: u32| match &args.topic {
+        None => stage.topic(&format!("pair/{pair}")),
+        Some(template) => {
+            let certificate = stage.opener.certificate_name(pair as usize);
+            template.replace("{pair}", &pair.to_string()).replace("{cert}", certificate)
+        }
+    };
+    add_pairs_on(stage, args.clients, args.same_connection, topic).await
+}
+
+/// The same, on the topics that `topic` gives.
+pub(super) async fn add_pairs_on(
+    stage: &Stage,
+    pairs: u32,
+    same_connection: bool,
+    topic: impl Fn(u32) -> String,
+) -> Result<()> {
     let trackers: Vec<_> = (0..pairs).map(|pair| stage.add_tracker(pair, 1, true)).collect();
     let tracker_of = |pair: u32| trackers.get(pair as usize).copied();
     let links = stage.opener.add_links(&stage.engine, "sub", pairs, tracker_of).await?;
-    let topic = |pair: u32| stage.topic(&format!("pair/{pair}"));
     let subscriptions: Vec<_> = (0..pairs).zip(&links).map(|(pair, link)| (*link, vec![topic(pair)])).collect();
     stage.subscribe(&subscriptions).await?;
     if !same_connection {
@@ -79,7 +95,7 @@ pub(super) async fn latency(args: &PairsArgs) -> Result<Report> {
     let mut common = args.common.clone();
     common.load.rate = common.load.rate.or(Some(5000.0));
     let stage = Stage::new(&common)?;
-    add_pairs(&stage, args.clients, args.same_connection).await?;
+    add_pairs(&stage, args).await?;
     let measured = run_flows(&stage.engine, &common, true).await?;
     Ok(measured.into_report("latency", &common, words(&[("pairs", args.clients)])))
 }
