@@ -119,7 +119,9 @@ fn nice_max(value: f64, steps: u32) -> f64 {
     }
     let step = value / f64::from(steps);
     let magnitude = 10_f64.powf(step.log10().floor());
-    let factor = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().find(|factor| factor * magnitude >= step * 0.999_999);
+    let factor = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
+        .into_iter()
+        .find(|factor| factor * magnitude >= step * 0.999_999);
     factor.unwrap_or(10.0) * magnitude * f64::from(steps)
 }
 
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_numbers() {
-        for (value, max) in [(0.0, 1.0), (3.9, 4.0), (4.0, 4.0), (4.1, 8.0), (97.0, 100.0), (1_234_567.0, 2_000_000.0)]
+        for (value, max) in [(0.0, 1.0), (3.9, 4.0), (4.0, 4.0), (4.1, 6.0), (97.0, 100.0), (1_234_567.0, 2_000_000.0)]
         {
             let found = nice_max(value, 4);
             assert!((found - max).abs() < max * 1e-9, "{value}: {found} is not {max}");

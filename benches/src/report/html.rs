@@ -84,8 +84,8 @@ fn charts(report: &Report) -> String {
         chart("CPU, in cores", cores, |y| format!("{y:.2}")),
         chart(
             "Memory of the broker",
-            vec![line("broker", |sample| sample.broker_rss_bytes.map(|bytes| bytes as f64))],
-            |y| format_value(Unit::Bytes, y),
+            vec![line("broker", |sample| sample.broker_rss_bytes.map(|bytes| bytes as f64 / 1_048_576.0))],
+            |mib| format!("{} MiB", (mib * 10.0).round() / 10.0),
         ),
     ]
     .concat()
