@@ -27,9 +27,9 @@ pub(crate) fn begin(all: bool) {
 pub(crate) fn add(now_ms: u64, line: &str) {
     TRACE.with_borrow_mut(|trace| {
         trace.count += 1;
-        trace.hash = line.bytes().fold(trace.hash ^ now_ms, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        trace.hash = line
+            .bytes()
+            .fold(trace.hash ^ now_ms, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         let line = format!("{now_ms:>8} {line}");
         if trace.all {
             println!("{line}");

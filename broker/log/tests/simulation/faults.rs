@@ -1,0 +1,106 @@
+//! What goes wrong, and the start after it.
+
+use std::sync::Arc;
+
+use mooring_core::{Access, Engine, EngineConfig, Identity, ShardId};
+use mooring_log::Log;
+use mooring_log::sim::Fault;
+use mooring_protocol::TopicFilterBuf;
+
+use crate::shards::Node;
+use crate::world::{Event, World};
+
+/// How the node ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Crash {
+    /// The process alone: what the system has taken stays.
+    Kill,
+    /// The power: what was not synced may be gone, or torn.
+    Power,
+}
+
+impl World {
+    /// Something may break, as often as the settings say.
+    pub(crate) fn break_something(&mut self) {
+        if self.random.below(1000) < self.settings.crashes && self.node.is_some() {
+            let crash = if self.random.one_in(3) { Crash::Kill } else { Crash::Power };
+            self.crash(crash);
+        }
+        if self.random.below(1000) < self.settings.disk_faults {
+            let fault = *self.random.pick(&[Fault::DiskFull, Fault::DiskFull, Fault::Io, Fault::PowerOff]);
+            let at = self.disk.operations() + self.random.below(12);
+            self.trace(|_| format!("operation {at} of the disk will be {fault:?}"));
+            self.disk.fail_at(at, fault);
+        }
+    }
+
+    /// The node goes down, with all that was only in its memory.
+    pub(crate) fn crash(&mut self, crash: Crash) {
+        self.trace(|_| format!("=== {crash:?}"));
+        self.model.crash();
+        self.node = None;
+        self.crashes += 1;
+        let seed = self.random.next();
+        self.disk = if crash == Crash::Kill { self.disk.kill() } else { self.disk.crash(seed) };
+        for conn in 0..self.conns.len() {
+            self.server_gone(conn);
+        }
+        let down_ms = *self.random.pick(&[1, 100, 2_000, 40_000]);
+        self.after(down_ms, Event::Restart);
+    }
+
+    /// The node starts, on what the disk has.
+    pub(crate) fn restart(&mut self) {
+        if self.random.below(1000) < self.settings.disk_faults {
+            self.disk.fail_at(self.random.below(6), Fault::Io);
+        }
+        let (log, recovered) = match Log::open(Box::new(self.disk.clone()), self.settings.log.clone()) {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.trace(|_| format!("open: {error}"));
+                let io = matches!(error, mooring_log::LogError::Io { .. } | mooring_log::LogError::Checkpoint { .. });
+                assert!(io || error.is_retryable(), "open: {error}");
+                self.disk = self.disk.kill();
+                self.after(100, Event::Restart);
+                return;
+            }
+        };
+        self.life += 1;
+        let shards = self.settings.shards;
+        self.trace(|world| {
+            let sessions: Vec<_> = recovered
+                .sessions
+                .iter()
+                .map(|session| {
+                    let client = session.record.key.client_id.as_str().to_owned();
+                    (client, session.subscriptions.len(), session.queue.len(), session.received.len())
+                })
+                .collect();
+            format!("=== life {}: {sessions:?} {:?}", world.life, recovered.online)
+        });
+        let now = self.now();
+        let engines = (0..shards)
+            .map(|shard| {
+                let config = EngineConfig {
+                    shard: ShardId(shard),
+                    shards,
+                    limits: self.settings.limits.clone(),
+                    event_filters: ["ev/#", "wills/#"].map(|filter| TopicFilterBuf::parse(filter).unwrap()).into(),
+                    durable: true,
+                    broker_identity: Identity::new("broker"),
+                };
+                let access: Arc<dyn Access> = Arc::<crate::rights::Rights>::clone(&self.rights);
+                Engine::new(config, access, &recovered, now)
+            })
+            .collect();
+        self.node = Some(Node::new(engines, log));
+        self.model.restart(usize::from(shards));
+        for shard in 0..usize::from(shards) {
+            if self.node.is_some() {
+                self.pump(shard);
+            }
+        }
+        self.after(400, Event::Maintain(self.life));
+        self.after(300, Event::Spool(self.life));
+    }
+}
