@@ -1,0 +1,32 @@
+//! What SIGHUP makes new while connections stay: limits, rules, the server's certificate.
+
+use anyhow::Context as _;
+use mooring_auth::{Rights, RuleSet};
+
+use super::Instance;
+use crate::config::Config;
+
+impl Instance {
+    /// Puts new settings in force; all of them or, with a mistake in any, none.
+    pub(crate) fn reload(&self, config: &Config) -> anyhow::Result<()> {
+        let rules = rules(config)?;
+        self.identity.replace()?;
+        self.rights.set_rules(rules);
+        let node = self.server.node();
+        node.set_limits(&config.limits);
+        node.access_changed(None);
+        Ok(())
+    }
+}
+
+/// Loads the operator's rules; a file that does not parse stops the start.
+pub(super) fn load_rules(config: &Config, rights: &Rights) -> anyhow::Result<()> {
+    rights.set_rules(rules(config)?);
+    Ok(())
+}
+
+fn rules(config: &Config) -> anyhow::Result<RuleSet> {
+    let Some(path) = &config.acl_file else { return Ok(RuleSet::default()) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("acl.file: {}", path.display()))?;
+    RuleSet::parse(&text).map_err(|error| anyhow::anyhow!("{}:{}: {}", path.display(), error.line, error.what))
+}
