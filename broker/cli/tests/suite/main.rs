@@ -1,5 +1,6 @@
 //! The whole of Mooring, from outside: the `mooring` binary as a process, other people's programs, real sockets, a real Postgres.
 
+mod api;
 mod architecture;
 mod by_hand;
 mod crash;
@@ -15,4 +16,6 @@ mod peers;
 mod postgres;
 mod revocation;
 mod running;
+#[expect(dead_code, reason = "the crash harness and the interoperability tests use the rest")]
+#[path = "../support/server.rs"]
 mod server;
