@@ -395,7 +395,7 @@ pub(crate) struct CompareArgs {
     /// Core of the generator.
     #[arg(long, default_value_t = 1)]
     pub(crate) generator_core: u32,
-    /// Write the tables between the markers of this Markdown file; without it they are printed.
+    /// Write the tables between the markers of this Markdown file, and their pictures beside it; without it they are printed.
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
     /// Write all runs as JSON.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::bars::{self, Group};
 use super::brokers::Broker;
 use super::rows::{Row, Table};
 use super::summary::Cell;
@@ -15,21 +16,59 @@ use crate::report::table::group_digits;
 const BEGIN: &str = "<!-- mooring-bench compare: begin -->";
 const END: &str = "<!-- mooring-bench compare: end -->";
 
-/// All tables, the machine, and what went wrong.
-pub(super) fn render(
-    brokers: &[Broker],
-    versions: &[String],
-    rows: &[Row],
-    outcomes: &Outcomes,
-    args: &CompareArgs,
-) -> String {
-    let mut text = conditions(brokers, versions, args);
-    for table in Table::ALL {
-        write_table(&mut text, table, brokers, rows, outcomes);
+/// What there is to write.
+pub(super) struct Results<'a> {
+    pub(super) brokers: &'a [Broker],
+    pub(super) versions: &'a [String],
+    pub(super) rows: &'a [Row],
+    pub(super) outcomes: &'a Outcomes,
+}
+
+impl Results<'_> {
+    fn cell(&self, row: &Row, broker: &Broker, table: Table) -> Option<Cell> {
+        self.outcomes.get(&(row.name.clone(), broker.name.clone())).and_then(|rounds| Cell::of(rounds, table))
     }
-    write_commands(&mut text, rows);
-    write_remarks(&mut text, outcomes);
+
+    /// The rows of a table that have a number.
+    fn rows_of(&self, table: Table) -> Vec<&Row> {
+        let has_number = |row: &Row| self.brokers.iter().any(|broker| self.cell(row, broker, table).is_some());
+        self.rows.iter().filter(|row| row.tables.contains(&table) && has_number(row)).collect()
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.brokers.iter().map(|broker| broker.name.as_str()).collect()
+    }
+}
+
+/// All tables, the machine, and what went wrong. `picture_of` gives the address of a table's picture, if it has one.
+pub(super) fn render(
+    results: &Results<'_>,
+    args: &CompareArgs,
+    picture_of: impl Fn(Table) -> Option<String>,
+) -> String {
+    let mut text = conditions(results.brokers, results.versions, args);
+    for table in Table::ALL {
+        write_table(&mut text, table, results, picture_of(table));
+    }
+    write_commands(&mut text, results.rows);
+    write_remarks(&mut text, results.outcomes);
     text
+}
+
+/// The picture of a table; `None` when it has no row.
+pub(super) fn picture(results: &Results<'_>, table: Table) -> Option<String> {
+    let bar_of =
+        |row: &Row, broker: &Broker| results.cell(row, broker, table).map(|cell| (cell.median, number(cell.median)));
+    let groups: Vec<_> = results
+        .rows_of(table)
+        .into_iter()
+        .map(|row| Group {
+            title: row.title.clone(),
+            bars: results.brokers.iter().map(|broker| bar_of(row, broker)).collect(),
+        })
+        .collect();
+    let title = format!("{}; each row on its own scale", table.title());
+    (!groups.is_empty()).then(|| bars::render(&title, &results.names(), &groups))
 }
 
 fn conditions(brokers: &[Broker], versions: &[String], args: &CompareArgs) -> String {
@@ -61,31 +100,26 @@ fn conditions(brokers: &[Broker], versions: &[String], args: &CompareArgs) -> St
     text
 }
 
-fn write_table(text: &mut String, table: Table, brokers: &[Broker], rows: &[Row], outcomes: &Outcomes) {
-    let cell_of = |row: &Row, broker: &Broker| {
-        outcomes.get(&(row.name.clone(), broker.name.clone())).and_then(|rounds| Cell::of(rounds, table))
-    };
-    let rows: Vec<_> = rows
-        .iter()
-        .filter(|row| row.tables.contains(&table) && brokers.iter().any(|broker| cell_of(row, broker).is_some()))
-        .collect();
+fn write_table(text: &mut String, table: Table, results: &Results<'_>, picture: Option<String>) {
+    let rows = results.rows_of(table);
     if rows.is_empty() {
         return;
     }
-    let names: Vec<_> = brokers.iter().map(|broker| broker.name.as_str()).collect();
-    let _ = writeln!(
-        text,
-        "\n### {}\n\n| row | {} |\n|---|{}",
-        table.title(),
-        names.join(" | "),
-        "---|".repeat(names.len())
-    );
+    let names = results.names();
+    let _ = writeln!(text, "\n### {}\n", table.title());
+    if let Some(picture) = picture {
+        let _ = writeln!(text, "![{}]({picture})\n", table.title());
+    }
+    let _ = writeln!(text, "| row | {} |\n|---|{}", names.join(" | "), "---|".repeat(names.len()));
     for row in rows {
-        let first = brokers.first().and_then(|broker| cell_of(row, broker));
-        let cells: Vec<_> = brokers
+        let first = results.brokers.first().and_then(|broker| results.cell(row, broker, table));
+        let cells: Vec<_> = results
+            .brokers
             .iter()
             .enumerate()
-            .map(|(at, broker)| write_cell(cell_of(row, broker).as_ref(), first.as_ref().filter(|_| at > 0)))
+            .map(|(at, broker)| {
+                write_cell(results.cell(row, broker, table).as_ref(), first.as_ref().filter(|_| at > 0))
+            })
             .collect();
         let _ = writeln!(text, "| {} | {} |", row.title, cells.join(" | "));
     }
@@ -225,16 +259,21 @@ mod tests {
         let mut outcomes = Outcomes::new();
         outcomes.insert(("qos0".into(), "mosquitto".into()), vec![outcome(4.0), outcome(5.0), outcome(4.2)]);
         outcomes.insert(("qos0".into(), "other".into()), vec![outcome(0.42), Outcome::Failed("no <port>".into())]);
-        let text = render(&brokers, &["mosquitto version 2".into(), "other".into()], &rows, &outcomes, &args());
+        let versions = ["mosquitto version 2".into(), "other".into()];
+        let results = Results { brokers: &brokers, versions: &versions, rows: &rows, outcomes: &outcomes };
+        let text = render(&results, &args(), |table| Some(format!("x-{}.svg", table.file_name())));
         for part in [
             "| row | mosquitto | other |",
             "4.20 (4.00-5.00) | 0.420 (0.420-0.420), 0.10x, 1 of 2 failed |",
             "Brokers: mosquitto (mosquitto version 2); other",
+            "](x-cpu.svg)",
             "qos0 on other: failed: no <port>",
             "`mooring-bench pairs --clients 50`",
         ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
+        assert!(picture(&results, Table::Cpu).is_some_and(|svg| svg.contains("0.420")));
+        assert!(picture(&results, Table::LatencyP50).is_none());
     }
 
     #[test]

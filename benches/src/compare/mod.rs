@@ -1,5 +1,6 @@
 //! Side-by-side runs: every broker of a list, every row, round after round, so that a change of the machine's mood meets all alike.
 
+mod bars;
 mod brokers;
 mod markdown;
 mod rows;
@@ -16,7 +17,8 @@ use serde::Serialize;
 use crate::args::CompareArgs;
 use crate::report::Report;
 use brokers::Plan;
-use rows::Row;
+use markdown::Results;
+use rows::{Row, Table};
 use runner::Runner;
 
 /// What one run gave: a report, or why there is none.
@@ -63,11 +65,24 @@ pub(crate) async fn run(args: &CompareArgs) -> Result<()> {
         }
     }
     write_json(args.json.as_deref(), &outcomes)?;
-    let text = markdown::render(&plan.brokers, &versions, &rows, &outcomes, args);
+    let results = Results { brokers: &plan.brokers, versions: &versions, rows: &rows, outcomes: &outcomes };
     match &args.markdown {
-        Some(path) => markdown::write_between_markers(path, &text),
-        None => Ok(write!(std::io::stdout(), "{text}")?),
+        Some(path) => write_document(path, &results, args),
+        None => Ok(write!(std::io::stdout(), "{}", markdown::render(&results, args, |_| None))?),
     }
+}
+
+/// Writes the tables into the document, and beside it, as `DOCUMENT-TABLE.svg`, a picture of each.
+fn write_document(path: &Path, results: &Results<'_>, args: &CompareArgs) -> Result<()> {
+    let stem = path.file_stem().context("the name of the Markdown file")?.to_string_lossy();
+    let name_of = |table: Table| format!("{stem}-{}.svg", table.file_name());
+    for table in Table::ALL {
+        if let Some(picture) = markdown::picture(results, table) {
+            let path = path.with_file_name(name_of(table));
+            std::fs::write(&path, picture).with_context(|| format!("write {}", path.display()))?;
+        }
+    }
+    markdown::write_between_markers(path, &markdown::render(results, args, |table| Some(name_of(table))))
 }
 
 fn list(rows: &[Row]) -> Result<()> {

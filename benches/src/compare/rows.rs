@@ -56,6 +56,20 @@ impl Table {
         }
     }
 
+    /// Part of the name of its picture.
+    pub(super) fn file_name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Throughput => "throughput",
+            Self::LatencyP50 => "latency-p50",
+            Self::LatencyP99 => "latency-p99",
+            Self::Memory => "memory",
+            Self::ConnectCpu => "connect-cpu",
+            Self::ConnectionMemory => "connection-memory",
+            Self::ChurnRatio => "churn",
+        }
+    }
+
     /// The name in a report, and what to multiply with.
     pub(super) fn metric(self) -> (&'static str, f64) {
         match self {

@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn axes_end_at_round_numbers() {
-        for (value, max) in [(0.0, 1.0), (3.9, 4.0), (4.0, 4.0), (4.1, 6.0), (97.0, 100.0), (1_234_567.0, 2_000_000.0)]
+        for (value, max) in [(0.0, 1.0), (3.9, 4.0), (4.0, 4.0), (4.1, 6.0), (97.0, 100.0), (1_234_567.0, 1_600_000.0)]
         {
             let found = nice_max(value, 4);
             assert!((found - max).abs() < max * 1e-9, "{value}: {found} is not {max}");
