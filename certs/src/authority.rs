@@ -65,6 +65,10 @@ pub(crate) struct CaCertificate {
     pub(crate) key_id: KeyId,
     pub(crate) not_before: OffsetDateTime,
     pub(crate) not_after: OffsetDateTime,
+    /// The subject's name, in DER.
+    pub(crate) subject: Vec<u8>,
+    /// The bits of the public key.
+    pub(crate) public_key: Vec<u8>,
     spki: Vec<u8>,
 }
 
@@ -182,6 +186,16 @@ impl Authority {
         }
     }
 
+    /// Every intermediate that signs, with its role.
+    pub(crate) fn intermediates(&self) -> impl Iterator<Item = (CaRole, &Intermediate)> {
+        [(CaRole::Devices, &self.devices), (CaRole::Clients, &self.clients), (CaRole::Servers, &self.servers)]
+            .into_iter()
+    }
+
+    pub(crate) fn intermediate_of_key(&self, key_id: KeyId) -> Option<(CaRole, &Intermediate)> {
+        self.intermediates().find(|(_, intermediate)| intermediate.certificate.key_id == key_id)
+    }
+
     fn ca_certificate(&self, role: CaRole) -> &CaCertificate {
         match role {
             CaRole::Root => &self.root,
@@ -268,6 +282,8 @@ impl CaCertificate {
             key_id: subject_key_id(&x509).ok_or("this certificate has no subject key identifier of 20 octets")?,
             not_before: x509.validity().not_before.to_datetime(),
             not_after: x509.validity().not_after.to_datetime(),
+            subject: x509.subject().as_raw().to_vec(),
+            public_key: x509.public_key().subject_public_key.data.to_vec(),
             spki: x509.public_key().raw.to_vec(),
         })
     }

@@ -7,6 +7,7 @@ use crate::authority::CaRole;
 use crate::csr::CsrError;
 use crate::ids::IdError;
 use crate::leaf::LeafError;
+use crate::serial::KeyId;
 
 /// The result of what this crate does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -87,6 +88,9 @@ pub enum Error {
     /// The issuing intermediate is not valid at the time of issue.
     #[error("the {0} intermediate is not valid at this time: rotate it, or set the clock")]
     IssuerNotValid(CaRole),
+    /// No intermediate of this authority has the key.
+    #[error("no intermediate of this authority has the key {0}")]
+    UnknownIssuer(KeyId),
     /// A server certificate without a DNS name or address is of no use to any TLS client.
     #[error("a server certificate needs at least one DNS name or IP address")]
     NoServerNames,
@@ -123,6 +127,7 @@ impl Error {
             | Self::Organisation { .. }
             | Self::Lifetime(_)
             | Self::IssuerNotValid(_)
+            | Self::UnknownIssuer(_)
             | Self::NoServerNames
             | Self::PrivateKey(_)
             | Self::ServerAddress(_)

@@ -186,7 +186,11 @@ fn leaf_params(role: CaRole, spiffe_id: &SpiffeId, other_names: Vec<SanType>) ->
 
 /// The start and the end of a leaf, in UTC and whole seconds as X.509 has them: what is handed back is what the
 /// certificate says.
-fn dates(role: CaRole, issuer: &CaCertificate, validity: &Validity) -> Result<(OffsetDateTime, OffsetDateTime)> {
+pub(crate) fn dates(
+    role: CaRole,
+    issuer: &CaCertificate,
+    validity: &Validity,
+) -> Result<(OffsetDateTime, OffsetDateTime)> {
     let Validity { now, lifetime } = *validity;
     if !(issuer.not_before..=issuer.not_after).contains(&now) {
         return Err(Error::IssuerNotValid(role));

@@ -30,8 +30,10 @@
 //! alone.
 
 pub mod authority;
+pub mod crl;
 pub mod csr;
 mod der;
+mod der_write;
 mod disk;
 mod error;
 mod hierarchy;
@@ -39,14 +41,19 @@ pub mod ids;
 pub mod issue;
 pub mod keystore;
 pub mod leaf;
+pub mod ocsp;
 mod pem;
+mod pkcs7;
 pub mod serial;
 
 pub use authority::{Authority, CaOptions, CaRole};
+pub use crl::{Crl, CrlEntry};
 pub use csr::{CsrError, KeyKind, SigningRequest};
 pub use error::{Error, Fault, Result};
 pub use ids::{ClientUuid, DeviceId, IdError, ServerName, SpiffeId, SpiffeKind, TrustDomain};
 pub use issue::{Issued, ServerNames, Validity};
 pub use keystore::{CaKey, KeyStore, PrivateKey, generate_key_pem};
 pub use leaf::{LeafError, LeafIdentity};
+pub use ocsp::{CertId, CertStatus, OcspFailure, OcspRequest, OcspResponder};
+pub use pkcs7::certs_only;
 pub use serial::{KeyId, RevocationReason, Serial};

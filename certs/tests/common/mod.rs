@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use mooring_certs::{Authority, CaOptions, CsrError, Issued, SigningRequest, TrustDomain, Validity};
+use mooring_certs::{Authority, CaOptions, CsrError, DeviceId, Issued, SigningRequest, TrustDomain, Validity};
 use tempfile::TempDir;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
@@ -36,6 +36,20 @@ impl Bench {
         let dir = TempDir::new().expect("a temporary directory");
         let authority = Authority::create(&dir.path().join("ca"), &options()).expect("a new authority");
         Self { dir, authority }
+    }
+
+    /// An authority of this moment, for those checks of `openssl` that know no other.
+    pub(crate) fn new_now() -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let options = CaOptions { now: OffsetDateTime::now_utc(), ..options() };
+        let authority = Authority::create(&dir.path().join("ca"), &options).expect("a new authority");
+        Self { dir, authority }
+    }
+
+    /// A device's certificate of this moment.
+    pub(crate) fn issue_now(&self) -> Issued {
+        let validity = Validity::new(OffsetDateTime::now_utc(), Validity::DEVICE);
+        self.authority.issue_device(&self.p256_request(), DeviceId::from(UUID), &validity).expect("issued")
     }
 
     pub(crate) fn path(&self, file: &str) -> PathBuf {
