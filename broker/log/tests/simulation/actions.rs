@@ -112,7 +112,7 @@ impl World {
         let state = WillState::Cancelled;
         self.model
             .wills
-            .insert(will, WillModel { client, delay_s, state, mark, armed: mark, durable: false, fired: 0 });
+            .insert(will, WillModel { client, delay_s, state, mark, armed: mark, durable: false, fired: 0, recorded: 0 });
         (will, delay_s)
     }
 
@@ -225,12 +225,14 @@ impl World {
         let bytes = self.clients[client].bytes(&packet.clone().into());
         self.send_up(conn, &bytes);
         self.close_client_end(conn, false);
-        self.clients[client].lost();
+        let expiry_s = packet.properties.session_expiry_s.unwrap_or(self.conns[conn].wish.expiry_s);
+        self.clients[client].lost(expiry_s == 0);
     }
 
     fn cut(&mut self, client: usize, conn: usize) {
         self.trace(|_| format!("c{client}/{conn} is cut"));
         self.close_client_end(conn, true);
-        self.clients[client].lost();
+        let session_ends = self.conns[conn].wish.expiry_s == 0;
+        self.clients[client].lost(session_ends);
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 
 use mooring_protocol::{Ack, Connect, Packet, PacketId, Publish, QoS, ReasonCode, TopicName, Version, Will, encode};
 
-use crate::model::{Msg, SessionName};
+use crate::model::Msg;
 
 /// Messages that wait to be acknowledged, at most.
 const OUTGOING_MAX: usize = 30;
@@ -19,7 +19,6 @@ pub(crate) struct Client {
     pub(crate) conn: Option<usize>,
     /// CONNACK has come.
     pub(crate) online: bool,
-    pub(crate) session: Option<SessionName>,
     pub(crate) outgoing: VecDeque<Outgoing>,
     /// Packet ids of QoS 2 messages that were received and not released.
     pub(crate) held: BTreeMap<u16, Vec<u8>>,
@@ -65,7 +64,6 @@ impl Client {
             version,
             conn: None,
             online: false,
-            session: None,
             outgoing: VecDeque::new(),
             held: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -108,8 +106,11 @@ impl Client {
         bytes
     }
 
-    /// The connection is gone, on this side.
-    pub(crate) fn lost(&mut self) {
+    /// The connection is gone, on this side, and perhaps the session with it.
+    pub(crate) fn lost(&mut self, session_ends: bool) {
+        if session_ends {
+            self.forget();
+        }
         (self.conn, self.online) = (None, false);
         self.acks.iter_mut().for_each(VecDeque::clear);
         self.requests.clear();

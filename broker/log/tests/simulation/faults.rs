@@ -79,6 +79,7 @@ impl World {
             format!("=== life {}: {sessions:?} {:?}", world.life, recovered.online)
         });
         let now = self.now();
+        let wills = [TopicFilterBuf::parse("wills/#").unwrap()];
         let engines = (0..shards)
             .map(|shard| {
                 let config = EngineConfig {
@@ -90,7 +91,9 @@ impl World {
                     broker_identity: Identity::new("broker"),
                 };
                 let access: Arc<dyn Access> = Arc::<crate::rights::Rights>::clone(&self.rights);
-                Engine::new(config, access, &recovered, now)
+                let mut engine = Engine::new(config, access, &recovered, now);
+                engine.handle_service_subscribe(&wills);
+                engine
             })
             .collect();
         self.node = Some(Node::new(engines, log));

@@ -303,7 +303,8 @@ impl World {
             let client = self.conns[conn].client;
             if self.clients[client].conn == Some(conn) {
                 self.trace(|_| format!("c{client}/{conn} sees the end"));
-                self.clients[client].lost();
+                let session_ends = self.conns[conn].wish.expiry_s == 0;
+                self.clients[client].lost(session_ends);
             }
         }
     }

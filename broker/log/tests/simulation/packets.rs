@@ -86,9 +86,6 @@ impl World {
                 assert!(connack.reason == ReasonCode::Success, "c{client}: {connack:?}");
                 let wish_s = self.conns[conn].wish.expiry_s;
                 self.model.connack_sent(client, conn, connack.properties.session_expiry_s.unwrap_or(wish_s));
-                if let Some((name, _)) = self.model.live(client).filter(|(_, live)| *live == conn) {
-                    self.conns[conn].session = Some(name);
-                }
             }
             Packet::PubAck(ack) | Packet::PubRec(ack) => {
                 let number = self.conns[conn].published.get(&ack.packet_id.get()).copied();

@@ -41,7 +41,7 @@ impl Settings {
         Self {
             shards: u16::try_from(*random.pick(&[1, 2, 2, 3, 4, 4])).unwrap(),
             clients: random.size(2, 7),
-            actions: u32::try_from(random.between(60, 260)).unwrap(),
+            actions: u32::try_from(random.between(100, 900)).unwrap(),
             limits: limits(random, tiny),
             tiny,
             log: log_options(random),

@@ -67,6 +67,11 @@ impl World {
                 self.hear(&notice);
                 moved = true;
             }
+            while let Some(message) = self.node().engines[shard].poll_service() {
+                let number = crate::model::number_of(&message.payload).expect("a will has a number");
+                self.trace(|_| format!("  will m{number} fires"));
+                self.model.will_fired(number);
+            }
             while let Some(record) = self.node().engines[shard].poll_log() {
                 if !self.append(shard, &record) {
                     return;
@@ -105,7 +110,12 @@ impl World {
         self.trace(|_| format!("  {client}: {:?}", notice.kind));
         let client: usize = client[1..].parse().unwrap();
         match &notice.kind {
-            NoticeKind::Connected { session_present, .. } => self.model.entered(client, *session_present),
+            NoticeKind::Connected { session_present, .. } => {
+                self.model.entered(client, *session_present);
+                if let Some((name, conn)) = self.model.live(client) {
+                    self.conns[conn].session = Some(name);
+                }
+            }
             NoticeKind::Disconnected { cause: DisconnectCause::KeepAlive } => {
                 self.model.connection_ended(client, false);
             }
@@ -134,9 +144,9 @@ impl World {
             && message.topic.as_str().starts_with("wills/")
             && let Some(number) = crate::model::number_of(&message.payload)
         {
-            self.trace(|_| format!("  will m{number} fires"));
-            self.model.will_fired(number);
+            self.model.will_recorded(number);
         }
+        self.trace(|_| format!("  log s{shard}: {}", short(record)));
         let node = self.node();
         node.appended[shard] += 1;
         if let Err(error) = node.log.append(record) {
@@ -206,7 +216,10 @@ impl World {
 
     pub(crate) fn read_events(&mut self) {
         let (cursor, events_max, bytes_max) = (self.cursor, self.random.size(1, 20), self.random.size(1, 5000));
-        let batch = self.node().reader.next(cursor, events_max, bytes_max).expect("events can be read");
+        let batch = match self.node().reader.next(cursor, events_max, bytes_max) {
+            Ok(batch) => batch,
+            Err(error) => return self.log_failed("read events", &error),
+        };
         for (position, message) in &batch.events {
             assert!(*position >= self.cursor, "an event at {position} comes again, the cursor is at {}", self.cursor);
             self.model.event_read(message);
@@ -269,6 +282,17 @@ impl World {
     }
 }
 
-fn short(message: &ShardMessage) -> String {
-    format!("{message:?}").chars().take(150).collect()
+/// A value in few words: payloads as text, and no more than a line.
+fn short(value: &impl std::fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    match text.split_once("payload: [") {
+        Some((before, after)) => {
+            let (payload, rest) = after.split_once(']').unwrap_or((after, ""));
+            let bytes = payload.split(", ").take(8).filter_map(|byte| byte.parse().ok()).collect::<Vec<u8>>();
+            let rest = rest.split_once("properties: None }").map_or(rest, |(_, rest)| rest);
+            let rest: String = rest.chars().take(200).collect();
+            format!("{before}{:?}{rest}", String::from_utf8_lossy(&bytes))
+        }
+        None => text.chars().take(200).collect(),
+    }
 }

@@ -8,7 +8,7 @@ use super::subscribe::is_shared;
 use super::{Model, Msg, SETTLED_MS, SessionName, Span, number_of};
 
 /// A PUBLISH as a client got it, with the topic that its alias stands for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Received {
     pub(crate) conn: usize,
     pub(crate) topic: String,
@@ -19,6 +19,14 @@ pub(crate) struct Received {
     pub(crate) packet_id: Option<u16>,
     pub(crate) identifiers: Vec<u32>,
     pub(crate) expiry_s: Option<u32>,
+}
+
+impl std::fmt::Debug for Received {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (qos, id) = (u8::from(self.qos), self.packet_id.unwrap_or(0));
+        let (dup, retain) = (if self.dup { " dup" } else { "" }, if self.retain { " retain" } else { "" });
+        write!(f, "{} q{qos} #{id}{dup}{retain} {:?}", self.topic, self.identifiers)
+    }
 }
 
 /// One copy of QoS 1 or 2, named by its packet id.

@@ -14,6 +14,8 @@ pub(crate) struct WillModel {
     pub(crate) armed: Mark,
     pub(crate) durable: bool,
     pub(crate) fired: u32,
+    /// How often its message went to the log.
+    pub(crate) recorded: u32,
 }
 
 /// Where a will is.
@@ -37,7 +39,7 @@ impl Model {
         let Some((name, _)) = self.live(client) else { return };
         let durable = self.sess(name).durable;
         let delay_s = self.wills[&will].delay_s;
-        let will_model = WillModel { client, delay_s, state: WillState::Armed, mark, armed: mark, durable, fired: 0 };
+        let will_model = WillModel { client, delay_s, state: WillState::Armed, mark, armed: mark, durable, fired: 0, recorded: 0 };
         self.wills.insert(will, will_model);
     }
 
@@ -102,6 +104,17 @@ impl Model {
         }
     }
 
+    /// The message of a will goes to the log. A will that fires at the start, before anybody listens, is only seen here.
+    pub(crate) fn will_recorded(&mut self, number: usize) {
+        if self.wills[&number].recorded == self.wills[&number].fired {
+            self.will_fired(number);
+        }
+        let mark = self.marks.make();
+        let will = self.wills.get_mut(&number).expect("the model knows the will");
+        will.recorded = will.fired;
+        will.mark = mark;
+    }
+
     /// Nothing that is due may be late.
     pub(crate) fn check_wills(&self) {
         if !self.is_up {
@@ -123,9 +136,12 @@ impl Model {
                 WillState::Armed | WillState::Due(..) if !will.durable => WillState::Cancelled,
                 // Sessions that are only in memory take their wills with them.
                 WillState::Armed | WillState::Due(..) if !marks.is_sure(will.armed) => WillState::Open,
+                // It had fired, and nothing of it is on disk: it fires again.
+                WillState::Fired if will.recorded < will.fired && will.durable => WillState::Due(0, 0),
                 WillState::Fired | WillState::Cancelled if !is_sure && will.durable => WillState::Open,
                 state => state,
             };
+            will.recorded = will.fired;
         }
     }
 
