@@ -84,6 +84,7 @@ struct Control {
     payload: Vec<u8>,
 }
 
+const CONTROL_BYTES_MAX: usize = 125;
 const OPCODE_CLOSE: u8 = 8;
 const OPCODE_PING: u8 = 9;
 
@@ -134,6 +135,7 @@ impl Deframer {
             (short, _) => usize::from(short),
         };
         let opcode = first & 0x0F;
+        ensure!(opcode < OPCODE_CLOSE || length <= CONTROL_BYTES_MAX, "a control frame is too long [RFC 6455, 5.5]");
         self.control = (opcode >= OPCODE_CLOSE).then(|| Control { opcode, payload: Vec::new() });
         self.left_in_frame = length;
         self.header.clear();
@@ -175,6 +177,13 @@ mod tests {
             assert_eq!(mqtt, [b"abc".as_slice(), &long].concat());
             assert_eq!(out, [0x8A, 0x81, 0, 0, 0, 0, b'p']);
             assert!(closing);
+        }
+    }
+
+    #[test]
+    fn a_long_control_frame_or_a_masked_frame_is_refused() {
+        for mut bytes in [vec![0x89, 126, 0, 126], vec![0x82, 0x83, 0, 0, 0, 0]] {
+            assert!(Deframer::default().deframe(&mut bytes, &mut Vec::new()).is_err());
         }
     }
 
