@@ -67,16 +67,23 @@ impl Engine {
         if durable {
             waits.sequence = self.log.append(Record::Unsubscription { session, filter: filter.to_buf() });
         }
-        self.leave_group(now, place, &filter.to_buf(), waits);
+        self.leave_group(now, place, &filter.to_buf(), waits, false);
         true
     }
 
-    /// The same for a session that ends. What it has not taken over goes to another member.
-    pub(crate) fn leave_group(&mut self, now: Now, place: u32, filter: &TopicFilterBuf, waits: &mut Waits) {
+    /// The same for a session that `ends`. What it has not taken over goes to another member.
+    pub(crate) fn leave_group(
+        &mut self,
+        now: Now,
+        place: u32,
+        filter: &TopicFilterBuf,
+        waits: &mut Waits,
+        ends: bool,
+    ) {
         let Some(session) = self.sessions.get(place).map(|session| session.id) else { return };
         self.counters.subscriptions = self.counters.subscriptions.saturating_sub(1);
         self.tell_member(session, filter.clone(), MemberChange::Leave, waits);
-        self.hand_over(now, place, filter);
+        self.hand_over(now, place, filter, ends);
     }
 
     /// A client with shared subscriptions came or went: the connected are preferred.
@@ -241,8 +248,9 @@ impl Engine {
         }
     }
 
-    /// What a session that leaves a group was chosen for and has not taken over goes to another member. Of QoS 2, only what was never sent.
-    fn hand_over(&mut self, now: Now, place: u32, filter: &TopicFilterBuf) {
+    /// What a session that leaves a group was chosen for and has not taken over goes to another member. Of QoS 2, only what was never sent; and while
+    /// the session goes on, of QoS 1 too: what it has begun to get it gets. [MQTT-3.10.4-3]
+    fn hand_over(&mut self, now: Now, place: u32, filter: &TopicFilterBuf, ends: bool) {
         let Some(session) = self.sessions.get(place) else { return };
         let session_id = session.id;
         let entries: Vec<(u64, SharedMessage)> = session
@@ -253,7 +261,7 @@ impl Engine {
                     && entry.state == EntryState::Open
                     && !entry.is_held()
             })
-            .filter(|entry| entry.qos < QoS::ExactlyOnce || !session.queue.was_sent(entry.sequence))
+            .filter(|entry| (ends && entry.qos < QoS::ExactlyOnce) || !session.queue.was_sent(entry.sequence))
             .filter_map(|entry| match &entry.body {
                 Body::Held(message) => Some((entry.sequence, message.clone())),
                 Body::InLog | Body::Reading => None,

@@ -189,7 +189,7 @@ impl Engine {
             }
         }
         for subscription in shared {
-            self.leave_group(now, place, &subscription.filter, &mut waits);
+            self.leave_group(now, place, &subscription.filter, &mut waits, true);
         }
     }
 
