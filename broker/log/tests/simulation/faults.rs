@@ -97,12 +97,15 @@ impl World {
             })
             .collect();
         self.node = Some(Node::new(engines, log));
-        self.model.restart(usize::from(shards));
+        self.model.restart();
         for shard in 0..usize::from(shards) {
-            if self.node.is_some() {
-                self.pump(shard);
+            self.pump(shard);
+            if self.node.is_none() {
+                return;
             }
         }
+        self.model.marks.held = false;
+        self.close_marks();
         self.after(400, Event::Maintain(self.life));
         self.after(300, Event::Spool(self.life));
     }

@@ -41,7 +41,7 @@ pub(crate) struct Conn {
     /// The session that CONNACK was for.
     pub(crate) session: Option<SessionName>,
     /// Whether the client reads slowly.
-    is_slow: bool,
+    pub(crate) is_slow: bool,
 }
 
 impl World {

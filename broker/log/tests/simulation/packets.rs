@@ -194,6 +194,7 @@ impl World {
             packet_id,
             identifiers: publish.properties.subscription_ids.iter().map(|id| id.get()).collect(),
             expiry_s: publish.properties.message_expiry_s,
+            may_be_late: self.conns[conn].is_slow,
         };
         let name = self.conns[conn].session.expect("CONNACK came first");
         let max = self.conns[conn].wish.receive_max.unwrap_or(u16::MAX).min(self.model.inflight_max);

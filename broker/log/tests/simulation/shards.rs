@@ -100,9 +100,13 @@ impl World {
                 break;
             }
         }
-        let appended = self.node().appended[shard];
-        self.model.marks.close(shard, appended);
+        self.close_marks();
         self.set_timer(shard);
+    }
+
+    pub(crate) fn close_marks(&mut self) {
+        let appended = self.node().appended.iter().sum();
+        self.model.marks.close(appended);
     }
 
     fn hear(&mut self, notice: &Notice) {
@@ -166,8 +170,9 @@ impl World {
         match node.log.commit() {
             Ok(_) => {
                 node.commit_due = false;
-                for (shard, sequence) in node.appended.clone().into_iter().enumerate() {
-                    self.model.marks.commit(shard, sequence);
+                let appended = node.appended.clone();
+                self.model.marks.commit(appended.iter().sum());
+                for (shard, sequence) in appended.into_iter().enumerate() {
                     self.after(self.settings.mailbox_ms_max, Event::Durable(self.life, shard, sequence));
                 }
             }

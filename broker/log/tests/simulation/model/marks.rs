@@ -1,24 +1,20 @@
 //! What is on disk for sure.
 
-/// The records that something made, once the shard has handed them to the log.
+/// The records that something made, once they have been handed to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(usize);
-
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    life: u32,
-    shard: usize,
-    sequence: u64,
-}
 
 /// Every mark of the run.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
-    places: Vec<Option<Place>>,
-    /// Marks whose records are still in the engine.
+    /// In which life of the node, and after how many records of that life.
+    places: Vec<Option<(u32, u64)>>,
+    /// Marks whose records are still in an engine.
     open: Vec<usize>,
+    /// Whether marks stay open for now.
+    pub(crate) held: bool,
     life: u32,
-    committed: Vec<u64>,
+    committed: u64,
     /// Marks of earlier lives that were on disk when the node went.
     kept: std::collections::BTreeSet<usize>,
 }
@@ -31,22 +27,24 @@ impl Marks {
         Mark(self.places.len() - 1)
     }
 
-    /// A shard has handed out all its records: so many since the start.
-    pub(crate) fn close(&mut self, shard: usize, sequence: u64) {
+    /// An engine has handed out all its records; the log has been given so many since the start.
+    pub(crate) fn close(&mut self, appended: u64) {
+        if self.held {
+            return;
+        }
         for mark in std::mem::take(&mut self.open) {
-            self.places[mark] = Some(Place { life: self.life, shard, sequence });
+            self.places[mark] = Some((self.life, appended));
         }
     }
 
-    /// The records of a shard up to this one are on disk.
-    pub(crate) fn commit(&mut self, shard: usize, sequence: u64) {
-        self.committed[shard] = sequence;
+    /// So many records are on disk.
+    pub(crate) const fn commit(&mut self, appended: u64) {
+        self.committed = appended;
     }
 
     pub(crate) fn is_sure(&self, mark: Mark) -> bool {
         self.kept.contains(&mark.0)
-            || self.places[mark.0]
-                .is_some_and(|place| place.life == self.life && place.sequence <= self.committed[place.shard])
+            || self.places[mark.0].is_some_and(|(life, place)| life == self.life && place <= self.committed)
     }
 
     /// To be called after everything that asks for marks of this life.
@@ -54,10 +52,8 @@ impl Marks {
         let sure: Vec<usize> = (0..self.places.len()).filter(|mark| self.is_sure(Mark(*mark))).collect();
         self.kept.extend(sure);
         self.open.clear();
+        self.held = false;
         self.life += 1;
-    }
-
-    pub(crate) fn restart(&mut self, shards: usize) {
-        self.committed = vec![0; shards];
+        self.committed = 0;
     }
 }

@@ -121,10 +121,10 @@ impl Model {
     }
 
     /// It is there again.
-    pub(crate) fn restart(&mut self, shards: usize) {
+    pub(crate) fn restart(&mut self) {
         self.is_up = true;
         self.started_ms = self.now_ms;
-        self.marks.restart(shards);
+        self.marks.held = true;
         self.restart_sessions();
         self.restart_wills();
     }

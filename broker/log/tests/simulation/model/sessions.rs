@@ -121,7 +121,7 @@ impl Model {
             (expiry_s, expiry_s)
         };
         session.confirmed = present && session.confirmed && !clean;
-        session.gone_ms = None;
+        (session.gone_ms, session.gone_mark) = (None, None);
         session.copies.begin_connection(conn, step);
         if let Some(will) = will {
             self.arm_will(client, will, mark);
@@ -232,6 +232,7 @@ impl Model {
             let Some(name) = self.current[client].session else { continue };
             let gone_mark = self.sess(name).gone_mark;
             let is_sure = gone_mark.is_some_and(|mark| self.marks.is_sure(mark));
+            let mark = self.marks.make();
             let session = self.sess_mut(name);
             session.conn = None;
             session.gone_ms = match session.gone_ms {
@@ -240,6 +241,9 @@ impl Model {
                 Some((from, _)) => Some((from, now_ms)),
                 None => Some((now_ms, now_ms)),
             };
+            if !is_sure {
+                session.gone_mark = Some(mark);
+            }
         }
     }
 }

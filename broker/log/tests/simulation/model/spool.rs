@@ -36,7 +36,9 @@ impl Model {
     /// Every event that was acknowledged has been read.
     pub(crate) fn check_spool(&self) {
         for (number, msg) in self.msgs.iter().enumerate().filter(|(_, msg)| is_event(&msg.topic)) {
-            if !msg.refused && !msg.payload.is_empty() && msg.acked.is_some() {
+            // Before 5.0 nobody is told that a retained message had no room.
+            let may_be_refused = self.tiny && msg.retain;
+            if !may_be_refused && !msg.refused && !msg.payload.is_empty() && msg.acked.is_some() {
                 assert!(self.spool.contains_key(&number), "m{number} was acknowledged and is not in the event spool");
             }
         }

@@ -152,8 +152,10 @@ impl Model {
             .iter()
             .map(|current| current.session.filter(|_| !current.vague).map(|name| self.sess(name).expiry_s))
             .collect();
+        let mark = self.marks.make();
         let marks = &self.marks;
         for will in self.wills.values_mut() {
+            let before = will.state;
             let after = |expiry_s: u32| now_ms + u64::from(will.delay_s.min(expiry_s)) * 1000;
             will.state = match (will.state, expiries[will.client]) {
                 (WillState::Armed, Some((min, max))) => WillState::Due(after(min), after(max)),
@@ -165,6 +167,10 @@ impl Model {
                 (WillState::Due(..), None) if !marks.is_sure(will.mark) => WillState::Open,
                 (state, _) => state,
             };
+            if will.state != before {
+                // Also that is only in memory at first.
+                will.mark = mark;
+            }
         }
     }
 }
