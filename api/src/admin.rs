@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::Problem;
 use crate::revocation::{Order, Reason, Receipt, Revoker, Target};
 use crate::routes::revocation::{RetirementRequest, RevocationRequest, parse_serial};
+use crate::tokens;
 
 /// What the operator's half works with.
 #[derive(Clone)]
@@ -44,6 +45,7 @@ pub fn admin_router(context: AdminContext) -> Router {
         .route("/admin/certificates/{serial}/revocation", post(revoke_certificate))
         .route("/admin/devices/{id}/revocation", post(revoke_device))
         .route("/admin/devices/{id}/retirement", post(retire_device))
+        .route("/admin/tokens/{id}/revocation", post(revoke_token))
         .with_state(context)
 }
 
@@ -168,6 +170,17 @@ async fn retire_device(
 ) -> Result<Json<Receipt>, Problem> {
     let (Path(id), Json(RetirementRequest { purge })) = (id?, body?);
     execute(&context, Target::Device(id), Reason::CessationOfOperation, purge).await
+}
+
+/// No body is needed; its type is, for the same reason.
+async fn revoke_token(
+    State(context): State<AdminContext>,
+    id: Result<Path<Uuid>, PathRejection>,
+    body: Result<Json<serde_json::Value>, JsonRejection>,
+) -> Result<Json<serde_json::Value>, Problem> {
+    let (Path(id), Json(_)) = (id?, body?);
+    let ended = tokens::revoke_token(&context.store, Some(&context.node), id, "operator").await?;
+    Ok(Json(serde_json::json!({"connections_closed": ended})))
 }
 
 async fn execute(

@@ -11,6 +11,7 @@ mod problem;
 mod revocation;
 mod routes;
 mod serve;
+mod tokens;
 mod websocket;
 
 pub use admin::{AdminContext, admin_router};
@@ -20,3 +21,4 @@ pub use problem::Problem;
 pub use revocation::{LiveBroker, Order, Reason, Receipt, RevokedCertificate, Revoker, SessionReceipt, Target};
 pub use routes::{openapi_json, router};
 pub use serve::{HttpLimits, PeerAddress, PeerCertificate, Service};
+pub use tokens::revoke_token;

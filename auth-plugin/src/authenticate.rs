@@ -1,5 +1,6 @@
 //! Who a client is: from its certificate, by another method, or nobody where its listener allows that.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -86,19 +87,34 @@ pub trait Method: Send + Sync {
     fn decide<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Deciding<'a>;
 }
 
-/// Asks the certificate first; without one, each method in turn until one decides; then the listener decides on anonymous clients.
+/// Asks the certificate first. Without one, a user name or password says who it is, on the listeners that take passwords: each method is asked
+/// in turn until one decides, and who gives a user name or password that none of them knows is refused, also where anonymous clients are welcome.
 ///
-/// Credentials that no method knows are refused only where anonymous clients are: elsewhere they say nothing.
+/// Elsewhere a user name or password says nothing: the client is anonymous where the listener allows that, and refused where it does not.
 pub struct Authenticators {
     certificate: CertificateAuthenticator,
     methods: Vec<Box<dyn Method>>,
+    password_listeners: HashSet<Box<str>>,
 }
 
 impl Authenticators {
-    /// The methods are asked in this order.
+    /// The methods are asked in this order; `password_listeners` names the listeners that take passwords.
     #[must_use]
-    pub fn new(certificate: CertificateAuthenticator, methods: Vec<Box<dyn Method>>) -> Self {
-        Self { certificate, methods }
+    pub fn new(
+        certificate: CertificateAuthenticator,
+        methods: Vec<Box<dyn Method>>,
+        password_listeners: impl IntoIterator<Item = Box<str>>,
+    ) -> Self {
+        Self { certificate, methods, password_listeners: password_listeners.into_iter().collect() }
+    }
+
+    async fn by_credentials(&self, attempt: &ConnectAttempt<'_>) -> Result<Principal, Refusal> {
+        for method in &self.methods {
+            if let Some(decided) = method.decide(*attempt).await {
+                return decided;
+            }
+        }
+        Err(bad_credentials("the user name or password is not known"))
     }
 }
 
@@ -108,10 +124,9 @@ impl Authenticate for Authenticators {
             if let Some(leaf) = attempt.peer_certificate {
                 return self.certificate.by_certificate(leaf, &attempt);
             }
-            for method in &self.methods {
-                if let Some(decided) = method.decide(attempt).await {
-                    return decided;
-                }
+            let names_somebody = attempt.connect.username.is_some() || attempt.connect.password.is_some();
+            if names_somebody && self.password_listeners.contains(attempt.listener) {
+                return self.by_credentials(&attempt).await;
             }
             anonymous(&attempt)
         })
@@ -129,13 +144,13 @@ fn anonymous(attempt: &ConnectAttempt<'_>) -> Result<Principal, Refusal> {
         return Ok(principal(Identity::new(ANONYMOUS), None, None, attempt));
     }
     if attempt.connect.username.is_some() || attempt.connect.password.is_some() {
-        let why = "no certificate, and the user name or password is not known".into();
-        return Err(Refusal { reason: ReasonCode::BadUserNameOrPassword, why });
+        return Err(bad_credentials("no certificate, and this listener takes no passwords"));
     }
     Err(not_authorized("no certificate and no credentials, and this listener lets nobody in without".to_owned()))
 }
 
-fn principal(
+/// Whoever was let in, with what the transport says of the connection.
+pub(crate) fn principal(
     identity: Identity,
     certificate_serial: Option<Arc<str>>,
     presence_topic: Option<TopicNameBuf>,
@@ -148,6 +163,15 @@ fn principal(
         address: attempt.address.into(),
         listener: attempt.listener.into(),
     }
+}
+
+pub(crate) fn bad_credentials(why: impl Into<Arc<str>>) -> Refusal {
+    Refusal { reason: ReasonCode::BadUserNameOrPassword, why: why.into() }
+}
+
+/// It may be the right one, but that can't be found out now: it is refused all the same.
+pub(crate) fn cannot_tell(reason: ReasonCode, why: impl Into<Arc<str>>) -> Refusal {
+    Refusal { reason, why: why.into() }
 }
 
 fn not_authorized(why: String) -> Refusal {

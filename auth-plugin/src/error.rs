@@ -53,6 +53,9 @@ pub enum AuthError {
     #[error(transparent)]
     Rules(#[from] RuleError),
 
+    /// Whoever knows the tokens can't be asked now.
+    #[error("tokens can't be looked up: {0}")]
+    TokensAway(String),
     /// The machine gave no random numbers.
     #[error("the random number generator failed")]
     Random,
@@ -67,7 +70,7 @@ impl AuthError {
                 Fault::Peer
             }
             Self::Anchor { .. } | Self::Tls(_) | Self::Rules(_) => Fault::Operator,
-            Self::Random => Fault::Ours,
+            Self::TokensAway(_) | Self::Random => Fault::Ours,
         }
     }
 }

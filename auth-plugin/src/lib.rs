@@ -3,12 +3,12 @@
 //! Three questions, in the order in which a connection meets them:
 //!
 //! - [`tls`]: is the certificate one of ours, and still good? A verifier of our own for the handshake, and the listeners' configuration.
-//! - [`authenticate`]: who is it? A certificate, or nobody where a listener allows that, becomes a [`mooring_core::Principal`].
+//! - [`authenticate`]: who is it? A certificate, a [`token`], or nobody where a listener allows that, becomes a [`mooring_core::Principal`].
 //! - [`rights`]: may it? Deny by default; what is allowed follows from what the client is and from who owns which device, and from the
 //!   [`rules`] of the operator.
 //!
-//! Everything is decided from memory. The crate knows no database: whoever changes ownership, grants or revocations tells it, and is told in
-//! turn whose live connections have to be looked at again.
+//! What a client may is decided from memory. The crate knows no database: whoever changes ownership, grants or revocations tells it, and is told
+//! in turn whose live connections have to be looked at again; tokens come from a [`TokenSource`].
 //!
 //! ```no_run
 //! # use std::{path::Path, sync::Arc};
@@ -23,7 +23,7 @@
 //!
 //! let rights = Arc::new(Rights::new(&trust_domain, AnonymousPolicy::Deny, system_clock()));
 //! let certificates = CertificateAuthenticator::new(trust_domain, revoked, Arc::clone(&rights), system_clock());
-//! let authenticate = Authenticators::new(certificates, Vec::new());
+//! let authenticate = Authenticators::new(certificates, Vec::new(), ["https".into()]);
 //! # Ok(())
 //! # }
 //! ```
@@ -36,6 +36,7 @@ pub mod rights;
 pub mod rules;
 pub mod secret;
 pub mod tls;
+pub mod token;
 
 pub use authenticate::{ANONYMOUS, Authenticators, CertificateAuthenticator, Method};
 pub use clock::{Clock, system_clock};
@@ -44,3 +45,4 @@ pub use rights::{AnonymousPolicy, Grant, Rights, Role, Scope};
 pub use rules::{RuleError, RuleSet};
 pub use secret::{ClaimCode, Secret, SecretKind, hashes_are_equal};
 pub use tls::{Anchors, ClientCertificate, MutualTls, ReloadableTls, RevokedSet, server_config};
+pub use token::{FoundToken, LiveTokens, TokenMethod, TokenSource, token_credential};

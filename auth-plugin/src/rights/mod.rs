@@ -175,6 +175,13 @@ impl Rights {
         self.identities_of(vec![user])
     }
 
+    /// The identity with which a person's own client connects; none when it was bound to somebody else.
+    #[must_use]
+    pub fn person_identity(&self, user: Uuid) -> Option<Identity> {
+        let own = Identity::new(&format!("{}{}", self.client_prefix, user.as_hyphenated()));
+        self.people().user_of(&own).is_none_or(|bound| bound == user).then_some(own)
+    }
+
     /// The identity of a device.
     #[must_use]
     pub fn device_identity(&self, device: DeviceId) -> Identity {
@@ -274,15 +281,11 @@ impl Rights {
     }
 
     fn identities_of(&self, users: Vec<Uuid>) -> Vec<Identity> {
-        let people = self.people();
         let mut identities = Vec::new();
         for user in users {
-            let own = Identity::new(&format!("{}{}", self.client_prefix, user.as_hyphenated()));
             // A client certificate that carries this id but was bound to somebody else is that other's.
-            if people.user_of(&own).is_none_or(|bound| bound == user) {
-                identities.push(own);
-            }
-            identities.extend(people.bound_to(user));
+            identities.extend(self.person_identity(user));
+            identities.extend(self.people().bound_to(user));
         }
         identities.sort();
         identities.dedup();

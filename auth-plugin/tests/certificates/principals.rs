@@ -166,10 +166,11 @@ impl Method for OneUser {
 }
 
 #[test]
-fn methods_are_asked_in_turn_after_the_certificate_and_before_anonymity() {
+fn methods_are_asked_in_turn_after_the_certificate() {
     let door = Door::new();
     let leaf = door.ca.device();
-    let chain = Authenticators::new(door.authenticator, vec![Box::new(OneUser("a")), Box::new(OneUser("b"))]);
+    let methods: [Box<dyn Method>; 2] = [Box::new(OneUser("a")), Box::new(OneUser("b"))];
+    let chain = Authenticators::new(door.authenticator, methods.into(), ["tls".into()]);
     let as_user = |name, leaf| {
         let mut connect = Connect::new("c");
         connect.username = Some(name);
@@ -177,6 +178,24 @@ fn methods_are_asked_in_turn_after_the_certificate_and_before_anonymity() {
     };
     assert_eq!(as_user("a", None), Err("a".to_owned()));
     assert_eq!(as_user("b", None), Err("b".to_owned()));
-    assert_eq!(as_user("c", None), Ok(Identity::new(ANONYMOUS)));
     assert_eq!(as_user("a", Some(leaf.leaf())), Ok(Identity::new(DEVICE)));
+}
+
+#[test]
+fn attack_wrong_credentials_where_anonymous_clients_are_welcome() {
+    fn check(takes_passwords: bool, username: Option<&str>, password: Option<&[u8]>, expected: Result<&str, ReasonCode>) {
+        let listeners = takes_passwords.then(|| "tls".into());
+        let chain = Authenticators::new(Door::new().authenticator, vec![Box::new(OneUser("a"))], listeners);
+        let mut connect = Connect::new("c");
+        (connect.username, connect.password) = (username, password);
+        let answer = ask(&chain, &connect, None, true);
+        let answer = answer.as_ref().map(|principal| principal.identity.as_str()).map_err(|refusal| refusal.reason);
+        assert_eq!(answer, expected, "takes passwords: {takes_passwords}, {username:?} {password:?}");
+    }
+    check(true, Some("c"), Some(b"wrong"), Err(ReasonCode::BadUserNameOrPassword));
+    check(true, Some("c"), None, Err(ReasonCode::BadUserNameOrPassword));
+    check(true, None, Some(b"wrong"), Err(ReasonCode::BadUserNameOrPassword));
+    check(true, None, None, Ok(ANONYMOUS));
+    // Where a listener takes no passwords, one says nothing.
+    check(false, Some("a"), Some(b"wrong"), Ok(ANONYMOUS));
 }

@@ -181,10 +181,13 @@ pub(crate) enum TokenCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
-    /// Revoke a token, by its id.
+    /// Revoke a token, by its id: requests with it are refused, and the MQTT connections that it opened close at once.
     Revoke {
         /// The id that `token create` printed.
         id: Uuid,
+        /// The admin listener of the running server. Without it: that of the configuration, or the database when no server runs.
+        #[arg(long, env = "MOORING_ADMIN")]
+        admin: Option<String>,
         #[command(flatten)]
         config: ConfigArgs,
     },

@@ -34,14 +34,17 @@ pub(super) async fn run(wish: &Wish<'_>, args: &ConfigArgs) -> anyhow::Result<()
     Ok(())
 }
 
+/// What a person can do when the server does not answer.
+pub(super) const NO_ADMIN_THERE: &str = "the server runs, but not its admin listener there: name it with --admin";
+
 /// Whether a server runs on the data, and where it can be asked.
-enum Server {
+pub(super) enum Server {
     Running { admin: String },
     Stopped { _lock: DataDir },
 }
 
 impl Server {
-    fn find(admin: Option<&str>, args: &ConfigArgs) -> anyhow::Result<Self> {
+    pub(super) fn find(admin: Option<&str>, args: &ConfigArgs) -> anyhow::Result<Self> {
         if let Some(admin) = admin {
             return Ok(Self::Running { admin: admin.to_owned() });
         }
@@ -67,7 +70,7 @@ async fn ask(wish: &Wish<'_>, admin: &str) -> anyhow::Result<Value> {
         Target::Device(device) => (format!("/admin/devices/{device}/retirement"), json!({"purge": wish.how.purge})),
     };
     let answer = HttpClient::plain(admin).post(&path, &body).await;
-    answer.context("the server runs, but not its admin listener there: name it with --admin")?.expect_success()
+    answer.context(NO_ADMIN_THERE)?.expect_success()
 }
 
 async fn record(wish: &Wish<'_>, args: &ConfigArgs) -> anyhow::Result<Value> {

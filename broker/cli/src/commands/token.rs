@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use mooring_store::Store;
-use time::OffsetDateTime;
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::revocation::{NO_ADMIN_THERE, Server};
 use super::{open_store, runtime};
-use crate::args::TokenCommand;
+use crate::args::{ConfigArgs, TokenCommand};
+use crate::https::HttpClient;
 use crate::{factory, output};
 
 pub(super) fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
@@ -27,18 +29,29 @@ pub(super) fn run(command: TokenCommand) -> anyhow::Result<ExitCode> {
                 output::line(&made.token);
                 output::line(format_args!("The token is shown this once. To end it: mooring token revoke {}", made.id));
             }
-            TokenCommand::Revoke { id, config } => {
-                let (_, store) = open_store(&config).await?;
-                let now = OffsetDateTime::now_utc();
-                store.revoke_token(id, now).await?;
-                store
-                    .append_audit("operator", "token.revoke", &format!("token:{id}"), &serde_json::json!({}), now)
-                    .await?;
-                output::line("Revoked.");
-            }
+            TokenCommand::Revoke { id, admin, config } => revoke(id, admin.as_deref(), &config).await?,
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+async fn revoke(id: Uuid, admin: Option<&str>, config: &ConfigArgs) -> anyhow::Result<()> {
+    match Server::find(admin, config)? {
+        Server::Running { admin } => {
+            let path = format!("/admin/tokens/{id}/revocation");
+            let answer = HttpClient::plain(&admin).post(&path, &serde_json::json!({})).await;
+            let answer = answer.context(NO_ADMIN_THERE)?.expect_success()?;
+            let ended = answer.get("connections_closed").and_then(Value::as_u64).unwrap_or_default();
+            output::line(format_args!("Revoked. {ended} connections closed."));
+        }
+        // The lock stays until it is done: a server that started meanwhile would let the token in.
+        Server::Stopped { _lock } => {
+            let (_, store) = open_store(config).await?;
+            mooring_api::revoke_token(&store, None, id, "operator").await?;
+            output::line("Revoked. No server runs.");
+        }
+    }
+    Ok(())
 }
 
 async fn user_id(store: &Store, name: &str) -> anyhow::Result<Uuid> {

@@ -321,6 +321,38 @@ mod tests {
     }
 
     #[test]
+    fn passwords_in_the_clear_stay_on_loopback_and_a_listener_lets_somebody_in() {
+        let listener = |settings: &str| format!("[[listeners]]\nname = \"a\"\n{settings}");
+        check_error(
+            &listener("kind = \"tcp\"\nbind = \"0.0.0.0:1883\"\nallow_password = true\n"),
+            &[],
+            "mooring.toml:5: listeners.0.allow_password: without TLS, passwords would cross the network in the clear (0.0.0.0:1883): set kind = \"tls\" or \"wss\"",
+        );
+        check_error(
+            &listener("allow_password = true\n"),
+            &[],
+            "mooring.toml:3: listeners.0.allow_password: a listener that requires a certificate asks for no password: set client_certificate = \"optional\" or \"none\"",
+        );
+        check_error(
+            &listener("client_certificate = \"none\"\n"),
+            &[],
+            "mooring.toml:3: listeners.0.client_certificate: nobody could come in: a client needs a certificate, allow_password = true or allow_anonymous = true",
+        );
+        check_error(
+            "[[listeners]]\nname = \"https\"\n",
+            &[],
+            "mooring.toml:2: listeners.0.name: \"https\" is the name of the HTTPS listener",
+        );
+        for fine in [
+            "client_certificate = \"none\"\nallow_password = true\n",
+            "client_certificate = \"optional\"\nallow_password = true\n",
+            "kind = \"tcp\"\nbind = \"127.0.0.1:1883\"\nallow_password = true\n",
+        ] {
+            assert!(from_text(&listener(fine), &[]).is_ok(), "{fine}");
+        }
+    }
+
+    #[test]
     fn the_environment_goes_over_the_file() {
         let config = from_text(
             "[limits]\nreceive_max = 10\n",

@@ -45,6 +45,7 @@ pub(crate) struct Listener {
     pub(crate) client_certificate: ClientCertificate,
     pub(crate) allow_anonymous: bool,
     pub(crate) anonymous_beyond_loopback: bool,
+    pub(crate) allow_password: bool,
 }
 
 /// How a listener carries MQTT.
@@ -157,6 +158,7 @@ impl Default for Listener {
             client_certificate: ClientCertificate::Required,
             allow_anonymous: false,
             anonymous_beyond_loopback: false,
+            allow_password: false,
         }
     }
 }
@@ -166,26 +168,10 @@ impl Config {
     fn check(&self) -> Result<(), (String, String)> {
         for (index, listener) in self.listeners.iter().enumerate() {
             let key = |name: &str| format!("listeners.{index}.{name}");
-            if listener.name.is_empty() {
-                return Err((key("name"), "a listener needs a name".to_owned()));
-            }
             if self.listeners.iter().take(index).any(|other| other.name == listener.name) {
                 return Err((key("name"), format!("two listeners are named {:?}", listener.name)));
             }
-            if listener.allow_anonymous && !listener.bind.ip().is_loopback() && !listener.anonymous_beyond_loopback {
-                let why = format!(
-                    "anonymous clients beyond loopback ({}) need anonymous_beyond_loopback = true beside it",
-                    listener.bind
-                );
-                return Err((key("allow_anonymous"), why));
-            }
-            if !listener.kind.is_tls()
-                && listener.client_certificate == ClientCertificate::Required
-                && !listener.allow_anonymous
-            {
-                let why = "a listener without TLS has no client certificates: set allow_anonymous = true, or kind = \"tls\" or \"wss\"";
-                return Err((key("kind"), why.to_owned()));
-            }
+            listener.check().map_err(|(name, why)| (key(name), why))?;
         }
         if !self.admin.bind.ip().is_loopback() {
             return Err((
@@ -196,6 +182,56 @@ impl Config {
         Ok(())
     }
 }
+
+impl Listener {
+    /// What is wrong with it by itself, and with which key.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let is_local = self.bind.ip().is_loopback();
+        if self.name.is_empty() {
+            return Err(("name", "a listener needs a name".to_owned()));
+        }
+        if self.name == HTTPS_LISTENER {
+            return Err(("name", format!("{HTTPS_LISTENER:?} is the name of the HTTPS listener")));
+        }
+        if self.allow_anonymous && !is_local && !self.anonymous_beyond_loopback {
+            let bind = self.bind;
+            let why =
+                format!("anonymous clients beyond loopback ({bind}) need anonymous_beyond_loopback = true beside it");
+            return Err(("allow_anonymous", why));
+        }
+        if self.allow_password && !self.kind.is_tls() && !is_local {
+            let why = format!(
+                "without TLS, passwords would cross the network in the clear ({}): set kind = \"tls\" or \"wss\"",
+                self.bind
+            );
+            return Err(("allow_password", why));
+        }
+        self.check_who_comes_in()
+    }
+
+    /// A listener that lets nobody in is a mistake.
+    fn check_who_comes_in(&self) -> Result<(), (&'static str, String)> {
+        let needs_certificate = self.client_certificate == ClientCertificate::Required;
+        match (self.kind.is_tls(), needs_certificate, self.allow_anonymous || self.allow_password) {
+            (true, true, _) if self.allow_password => {
+                let why = "a listener that requires a certificate asks for no password: set client_certificate = \"optional\" or \"none\"";
+                Err(("allow_password", why.to_owned()))
+            }
+            (true, false, false) if self.client_certificate == ClientCertificate::None => {
+                let why = "nobody could come in: a client needs a certificate, allow_password = true or allow_anonymous = true";
+                Err(("client_certificate", why.to_owned()))
+            }
+            (false, _, false) => {
+                let why = "a listener without TLS has no client certificates: set allow_anonymous = true, or kind = \"tls\" or \"wss\"";
+                Err(("kind", why.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The name of the HTTPS listener, where a method of authentication or the timeline names one.
+pub(crate) const HTTPS_LISTENER: &str = "https";
 
 fn everywhere(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)

@@ -140,6 +140,8 @@ pub(super) const LISTENER_SETTINGS: &[Setting<Listener>] = settings! { Listener:
         |listener, value| listener.allow_anonymous = value.boolean()?;
     "anonymous_beyond_loopback" = "false", "Allows allow_anonymous on any address.",
         |listener, value| listener.anonymous_beyond_loopback = value.boolean()?;
+    "allow_password" = "false", "Lets clients without a certificate in by a password: an API token, or a user of authentication.password_file. With TLS, or on loopback; see docs/authentication.md.",
+        |listener, value| listener.allow_password = value.boolean()?;
 };
 
 fn number<T: TryFrom<i64>>(value: &Value, min: i64, max: i64) -> Result<T, String> {

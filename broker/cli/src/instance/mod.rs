@@ -1,5 +1,6 @@
 //! A whole Mooring in one process: the wiring of every layer.
 
+mod credentials;
 mod identity;
 mod ingest;
 mod reload;
@@ -24,6 +25,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, Kind};
 use crate::data_dir::{DataDir, sqlite_url};
+use credentials::Credentials;
 use identity::ServerIdentity;
 
 pub(crate) use identity::open_authority;
@@ -81,9 +83,13 @@ impl Instance {
             Arc::clone(&rights),
             system_clock(),
         );
-        let authenticate = Arc::new(Authenticators::new(certificate, Vec::new()));
-        let server =
-            Server::start(server_config(config, &data_dir, &identity), Arc::clone(&rights) as _, authenticate)?;
+        let Credentials { methods, live_tokens } = Credentials::new(&store, &rights);
+        let authenticate = Authenticators::new(certificate, methods, credentials::password_listeners(config));
+        let server = Server::start(
+            server_config(config, &data_dir, &identity),
+            Arc::clone(&rights) as _,
+            Arc::new(authenticate),
+        )?;
         let node = server.node();
         let addresses =
             Addresses { mqtt: server.listener_addresses(), http: http.local_addr()?, admin: admin.local_addr()? };
@@ -113,6 +119,7 @@ impl Instance {
             tokio::spawn(api.run(stopped.clone())),
             tokio::spawn(admin.run(stopped.clone())),
             tokio::spawn(upkeep::run(store.clone(), Arc::clone(&rights), node.clone(), metrics, stopped.clone())),
+            tokio::spawn(credentials::watch(live_tokens, node.clone(), stopped.clone())),
             tokio::spawn(Arc::clone(&identity).renew(stopped.clone())),
         ];
         let ingest = ingest::Ingest::new(store.clone(), &node, data_dir.node_id()?, config.events.batch_max);

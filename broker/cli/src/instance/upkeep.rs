@@ -75,7 +75,7 @@ pub(super) async fn run(
 }
 
 /// Waits until `stop` turns true.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone stops nobody any more: that is the end, too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
