@@ -43,6 +43,11 @@ impl Engine {
         let (place, epoch, is_v5) = (connection.session, connection.epoch, connection.version.is_v5());
         let Some(session) = self.sessions.get(place) else { return };
         let publisher = Publisher { id, place, session: session.id, epoch, durable: session.durable, is_v5 };
+        if !publish.properties.subscription_ids.is_empty() {
+            // [MQTT-3.3.4-6]
+            self.protocol_error(now, id, ReasonCode::ProtocolError, "a subscription identifier from a client");
+            return;
+        }
         if publish.properties.topic_alias.is_none() {
             match publish.topic_name() {
                 Some(topic) => self.publish(now, publisher, publish, topic),

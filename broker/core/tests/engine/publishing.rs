@@ -1,7 +1,9 @@
 //! PUBLISH both ways, at each QoS.
 
 use mooring_core::Limits;
-use mooring_protocol::{Ack, Packet, PacketId, PayloadFormat, ReasonCode, UserProperties};
+use mooring_protocol::{
+    Ack, Packet, PacketId, PayloadFormat, ReasonCode, SubscriptionId, SubscriptionIds, UserProperties,
+};
 
 use crate::bench::{Bench, Setup, lasting, publish, v5, v311};
 
@@ -284,4 +286,16 @@ fn a_puback_for_a_qos_2_message_is_a_protocol_error() {
     bench.take(subscriber);
     bench.send(subscriber, Packet::PubAck(ack(1)));
     bench.expect(subscriber, &["DISCONNECT ProtocolError"]);
+}
+
+#[test]
+fn a_subscription_identifier_from_a_client_is_a_protocol_error() {
+    let mut bench = Bench::new();
+    let (publisher, subscriber) = pair(&mut bench);
+    let ids = [SubscriptionId::new(1).unwrap()];
+    let mut message = publish(0, 0, "t", "x");
+    message.properties.subscription_ids = SubscriptionIds::Slice(&ids);
+    bench.send(publisher, message);
+    bench.expect(publisher, &["DISCONNECT ProtocolError"]);
+    bench.expect(subscriber, &[]);
 }
