@@ -93,6 +93,50 @@ pub type Authenticating<'a> = Pin<Box<dyn Future<Output = Result<Principal, Refu
 
 /// Establishes who a client is. May wait (a password hash, a webhook): the driver asks before it hands the connection to its shard.
 pub trait Authenticate: Send + Sync {
-    /// Decides on one CONNECT.
+    /// Decides on one CONNECT that names no authentication method.
     fn authenticate<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Authenticating<'a>;
+
+    /// Begins an enhanced authentication (5.0, section 4.12), at CONNECT or again later. `None` when the method is not offered to this client:
+    /// it is refused with 0x8C.
+    fn exchange(&self, _attempt: ExchangeAttempt<'_>) -> Option<Box<dyn Exchange>> {
+        None
+    }
+}
+
+/// A client that begins an enhanced authentication.
+#[derive(Clone, Copy, Debug)]
+pub struct ExchangeAttempt<'a> {
+    /// The authentication method that it names.
+    pub method: &'a str,
+    /// Its client id; empty when one will be assigned.
+    pub client_id: &'a str,
+    /// Where it comes from.
+    pub address: &'a str,
+    /// The name of the listener.
+    pub listener: &'a str,
+}
+
+/// The server's side of one enhanced authentication.
+pub trait Exchange: Send {
+    /// Takes the client's next message; `None` when its packet has none.
+    fn step<'a>(&'a mut self, data: Option<&'a [u8]>) -> Stepping<'a>;
+}
+
+/// What a message of the client leads to, when it is known.
+pub type Stepping<'a> = Pin<Box<dyn Future<Output = ExchangeStep> + Send + 'a>>;
+
+/// What a message of the client leads to.
+#[derive(Clone, Debug)]
+pub enum ExchangeStep {
+    /// The client is sent this message, and answers.
+    Continue(Box<[u8]>),
+    /// It is known who the client is.
+    Done {
+        /// Who.
+        principal: Principal,
+        /// The last message to the client.
+        data: Option<Box<[u8]>>,
+    },
+    /// It is not.
+    Refuse(Refusal),
 }

@@ -33,6 +33,8 @@ pub(crate) enum Answer {
     PubComp(PacketId, ReasonCode, bool),
     SubAck(Box<SubAckAnswer>),
     UnsubAck(PacketId, Vec<ReasonCode>),
+    /// To a PINGREQ that came before CONNACK went out.
+    PingResp,
 }
 
 /// The four packets of the QoS 1 and QoS 2 handshakes.
@@ -63,6 +65,8 @@ pub(crate) struct ConnAckAnswer {
     pub(crate) session_expiry_s: Option<u32>,
     pub(crate) server_keep_alive_s: Option<u16>,
     pub(crate) assigned_client_id: Option<crate::session_key::ClientId>,
+    /// The last message of an enhanced authentication.
+    pub(crate) authentication_data: Option<Box<[u8]>>,
 }
 
 /// What SUBACK says, and the retained messages that follow it.
@@ -174,6 +178,7 @@ impl Engine {
                 self.connections.send(id, &SubAck::new(packet_id, &reasons).into());
                 self.start_replays(now, id, replays);
             }
+            Answer::PingResp => self.connections.send(id, &Packet::PingResp),
             Answer::UnsubAck(packet_id, reasons) => {
                 let (properties, reasons) = (ReasonProperties::default(), ReasonCodes::Slice(&reasons));
                 self.connections.send(id, &Packet::UnsubAck(UnsubAck { packet_id, properties, reasons }));
@@ -200,6 +205,7 @@ impl Engine {
     fn answer_connect(&mut self, now: Now, id: ConnectionId, answer: &ConnAckAnswer) {
         let limits = &self.config.limits;
         let Some((connection, pool)) = self.connections.with_pool(id) else { return };
+        let authentication = connection.authentication.take();
         let properties = ConnAckProperties {
             session_expiry_s: answer.session_expiry_s,
             receive_maximum: std::num::NonZeroU16::new(limits.receive_max).filter(|max| max.get() < u16::MAX),
@@ -207,10 +213,13 @@ impl Engine {
             assigned_client_id: answer.assigned_client_id.as_ref().map(crate::session_key::ClientId::as_str),
             topic_alias_maximum: (limits.topic_alias_max > 0).then_some(limits.topic_alias_max),
             server_keep_alive_s: answer.server_keep_alive_s,
+            authentication_method: authentication.as_ref().map(|known| known.method()),
+            authentication_data: answer.authentication_data.as_deref().filter(|_| authentication.is_some()),
             ..ConnAckProperties::default()
         };
         let session_present = answer.session_present;
         connection.write(pool, &Packet::ConnAck(ConnAck { session_present, reason: ReasonCode::Success, properties }));
+        connection.authentication = authentication;
         connection.state = State::Open;
         let place = connection.session;
         self.connections.name(id);

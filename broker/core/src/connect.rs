@@ -8,6 +8,7 @@ use mooring_protocol::{ConnAck, Connect, PayloadFormat, ReasonCode, TopicName, V
 use crate::access::{Identity, Principal};
 use crate::acknowledgement::{Answer, ConnAckAnswer};
 use crate::aliases::Aliases;
+use crate::authentication::Authentication;
 use crate::connection::{Connection, State};
 use crate::engine::{ConnectionId, DisconnectCause, Engine, Flow, Now};
 use crate::message::{Message, MessageProperties};
@@ -27,17 +28,33 @@ struct Refused {
     why: Arc<str>,
 }
 
+/// What an enhanced authentication, which is done, leaves to be sent.
+pub(crate) struct Exchanged {
+    pub(crate) data: Option<Box<[u8]>>,
+}
+
 impl Engine {
     /// CONNECT of a client that was authenticated.
-    pub(crate) fn connect(&mut self, now: Now, id: ConnectionId, connect: &Connect<'_>, principal: Principal) -> Flow {
+    pub(crate) fn connect(
+        &mut self,
+        now: Now,
+        id: ConnectionId,
+        connect: &Connect<'_>,
+        principal: Principal,
+        exchanged: Option<Exchanged>,
+    ) -> Flow {
         if self.connections.get(id).is_some() {
             // [MQTT-3.1.0-2] a second CONNECT is a protocol error.
             self.protocol_error(now, id, ReasonCode::ProtocolError, "a second CONNECT");
             return Flow::Close;
         }
-        let connection = self.new_connection(now, connect);
+        let mut connection = self.new_connection(now, connect);
+        if exchanged.is_some() {
+            let method = connect.properties.authentication_method;
+            connection.authentication = method.map(|method| Box::new(Authentication::new(method)));
+        }
         self.connections.insert(id, connection);
-        let key = match self.check_connect(connect, &principal) {
+        let key = match self.check_connect(connect, &principal, exchanged.is_some()) {
             Ok(key) => key,
             Err(refused) => {
                 let client_id = ClientId::new(connect.client_id);
@@ -50,7 +67,8 @@ impl Engine {
             self.presence(now, &topic.clone(), true, &key, None);
         }
         let session_present = self.take_over(now, &key, connect.clean_start);
-        self.enter(now, id, connect, principal, key, session_present);
+        let data = exchanged.and_then(|exchanged| exchanged.data);
+        self.enter(now, id, connect, (principal, data), key, session_present);
         self.flow(id)
     }
 
@@ -79,6 +97,7 @@ impl Engine {
             aliases: (outgoing_aliases > 0).then(|| Box::new(Aliases::new(outgoing_aliases))),
             cache: None,
             replay: None,
+            authentication: None,
         }
     }
 
@@ -89,10 +108,15 @@ impl Engine {
         (max > 0 && more && connect.version.is_v5()).then_some(max)
     }
 
-    fn check_connect(&mut self, connect: &Connect<'_>, principal: &Principal) -> Result<SessionKey, Refused> {
+    fn check_connect(
+        &mut self,
+        connect: &Connect<'_>,
+        principal: &Principal,
+        is_exchanged: bool,
+    ) -> Result<SessionKey, Refused> {
         let refused = |reason, why: &str| Err(Refused { reason, why: why.into() });
-        if connect.properties.authentication_method.is_some() {
-            return refused(ReasonCode::BadAuthenticationMethod, "enhanced authentication is not supported");
+        if connect.properties.authentication_method.is_some() && !is_exchanged {
+            return refused(ReasonCode::BadAuthenticationMethod, "the authentication method is not offered");
         }
         // [MQTT-3.1.3-8] 3.1.1 without an id must be clean; 3.1 must have one.
         let needs_id = match connect.version {
@@ -170,7 +194,7 @@ impl Engine {
         now: Now,
         id: ConnectionId,
         connect: &Connect<'_>,
-        principal: Principal,
+        (principal, authentication_data): (Principal, Option<Box<[u8]>>),
         key: SessionKey,
         present: bool,
     ) {
@@ -220,6 +244,7 @@ impl Engine {
             session_expiry_s: (expiry_interval_s != wish_s).then_some(expiry_interval_s),
             server_keep_alive_s: self.server_keep_alive_s(connect),
             assigned_client_id,
+            authentication_data,
         };
         self.acknowledge(now, id, Answer::ConnAck(Box::new(answer)), sequence, 0);
     }

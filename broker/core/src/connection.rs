@@ -6,6 +6,7 @@ use mooring_protocol::{Packet, QoS, ReasonCode, Version, encode, encode_within};
 
 use crate::acknowledgement::Pending;
 use crate::aliases::{AliasUse, Aliases};
+use crate::authentication::Authentication;
 use crate::engine::ConnectionId;
 use crate::outgoing::{Copy, Outgoing, SharedFrames};
 use crate::output::{Output, Pool};
@@ -42,6 +43,8 @@ pub(crate) struct Connection {
     pub(crate) aliases: Option<Box<Aliases>>,
     pub(crate) cache: Option<Box<PublishCache>>,
     pub(crate) replay: Option<Box<Replay>>,
+    /// When CONNECT named a method.
+    pub(crate) authentication: Option<Box<Authentication>>,
 }
 
 /// Where a connection is in its life.

@@ -68,6 +68,7 @@ impl Engine {
         connection.state = State::Closing;
         connection.pending = std::collections::VecDeque::new();
         (connection.aliases, connection.cache, connection.replay) = (None, None, None);
+        connection.authentication = None;
         self.connections.name(id);
         let reason = reason_of(&cause);
         self.notice(place, NoticeKind::Disconnected { cause });

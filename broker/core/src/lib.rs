@@ -43,6 +43,7 @@
 mod acknowledgement;
 mod admin;
 mod aliases;
+mod authentication;
 mod connect;
 mod connection;
 mod deliver;
@@ -85,7 +86,11 @@ pub mod record;
 pub mod session_key;
 pub mod shard;
 
-pub use access::{Access, Authenticate, Authenticating, ConnectAttempt, Identity, Principal, Refusal, Verdict};
+pub use access::{
+    Access, Authenticate, Authenticating, ConnectAttempt, Exchange, ExchangeAttempt, ExchangeStep, Identity, Principal,
+    Refusal, Stepping, Verdict,
+};
+pub use authentication::ExchangeInput;
 pub use engine::{
     ConnectionId, Counters, DisconnectCause, Drained, Engine, EngineConfig, Flow, Now, ServicePublish, SessionInfo,
     SessionSelector,

@@ -72,14 +72,7 @@ impl Engine {
     }
 
     /// The same for a session that `ends`. What it has not taken over goes to another member.
-    pub(crate) fn leave_group(
-        &mut self,
-        now: Now,
-        place: u32,
-        filter: &TopicFilterBuf,
-        waits: &mut Waits,
-        ends: bool,
-    ) {
+    pub(crate) fn leave_group(&mut self, now: Now, place: u32, filter: &TopicFilterBuf, waits: &mut Waits, ends: bool) {
         let Some(session) = self.sessions.get(place).map(|session| session.id) else { return };
         self.counters.subscriptions = self.counters.subscriptions.saturating_sub(1);
         self.tell_member(session, filter.clone(), MemberChange::Leave, waits);

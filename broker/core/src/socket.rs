@@ -2,6 +2,7 @@
 
 use mooring_protocol::Packet;
 
+use crate::acknowledgement::Answer;
 use crate::connection::State;
 use crate::engine::{ConnectionId, Drained, Engine, Flow, Now};
 use crate::message::MessageId;
@@ -33,8 +34,13 @@ impl Engine {
         Drained { more, close: !more && connection.state == State::Closing }
     }
 
-    pub(crate) fn handle_ping(&mut self, id: ConnectionId) {
-        self.connections.send(id, &Packet::PingResp);
+    pub(crate) fn handle_ping(&mut self, now: Now, id: ConnectionId) {
+        if self.connections.get(id).is_some_and(|connection| connection.state == State::Opening) {
+            // [MQTT-3.2.0-1] nothing goes out before CONNACK.
+            self.acknowledge(now, id, Answer::PingResp, 0, 0);
+        } else {
+            self.connections.send(id, &Packet::PingResp);
+        }
     }
 
     /// What the driver does next with a connection.

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use mooring_protocol::{Connect, DecodeError, Packet, ReasonCode, TopicFilterBuf, TopicNameBuf};
 
-use crate::access::{Access, Identity, Principal};
+use crate::access::{Access, ExchangeStep, Identity, Principal};
 use crate::acknowledgement::{LogWaiter, Token};
+use crate::authentication::ExchangeInput;
+use crate::connect::Exchanged;
 use crate::connection::{Connections, State};
 use crate::deliver::Step;
 use crate::group::Groups;
@@ -75,6 +77,7 @@ pub struct Engine {
     pub(crate) service_messages: VecDeque<SharedMessage>,
     pub(crate) services_done: VecDeque<(u64, usize)>,
     pub(crate) notices: VecDeque<Notice>,
+    pub(crate) exchange_inputs: VecDeque<ExchangeInput>,
     /// Connections that are not read from.
     pub(crate) paused: VecDeque<ConnectionId>,
     pub(crate) resumed: VecDeque<ConnectionId>,
@@ -132,6 +135,7 @@ impl Engine {
             service_messages: VecDeque::new(),
             services_done: VecDeque::new(),
             notices: VecDeque::new(),
+            exchange_inputs: VecDeque::new(),
             paused: VecDeque::new(),
             resumed: VecDeque::new(),
             droppers: Vec::new(),
@@ -159,7 +163,20 @@ impl Engine {
         principal: Principal,
     ) -> Flow {
         self.last_ms = now.monotonic_ms;
-        self.connect(now, connection, connect, principal)
+        self.connect(now, connection, connect, principal, None)
+    }
+
+    /// The same for a client whose CONNECT names an authentication method: an [`crate::Exchange`] established who it is, and left this to be sent.
+    pub fn handle_exchanged_connect(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        connect: &Connect<'_>,
+        principal: Principal,
+        data: Option<Box<[u8]>>,
+    ) -> Flow {
+        self.last_ms = now.monotonic_ms;
+        self.connect(now, connection, connect, principal, Some(Exchanged { data }))
     }
 
     /// A packet other than the first CONNECT. The parser has checked its form; whether it may come now is decided here.
@@ -178,19 +195,22 @@ impl Engine {
             Packet::PubComp(ack) => self.handle_acknowledged(now, connection, Step::Comp, ack),
             Packet::Subscribe(subscribe) => self.handle_subscribe(now, connection, subscribe),
             Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(now, connection, unsubscribe),
-            Packet::PingReq => self.handle_ping(connection),
+            Packet::PingReq => self.handle_ping(now, connection),
             Packet::Disconnect(disconnect) => self.handle_disconnect_packet(now, connection, disconnect),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => self.protocol_error(now, connection, ReasonCode::ProtocolError, "a second CONNECT"),
-            // [MQTT-4.12.0-6] CONNECT named no authentication method, or it would have been refused.
-            Packet::Auth(_) => {
-                self.protocol_error(now, connection, ReasonCode::ProtocolError, "AUTH without authentication method");
-            }
+            Packet::Auth(auth) => self.handle_auth(now, connection, auth),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 self.protocol_error(now, connection, ReasonCode::ProtocolError, "a packet that only a server sends");
             }
         }
         self.flow(connection)
+    }
+
+    /// The answer of a connection's exchange to an [`ExchangeInput`].
+    pub fn handle_exchange_step(&mut self, now: Now, connection: ConnectionId, epoch: u64, step: ExchangeStep) {
+        self.last_ms = now.monotonic_ms;
+        self.exchange_step(now, connection, epoch, step);
     }
 
     /// The peer's bytes were no packet.
@@ -327,6 +347,11 @@ impl Engine {
     /// A paused connection that may be read again.
     pub fn poll_resume(&mut self) -> Option<ConnectionId> {
         self.resumed.pop_front()
+    }
+
+    /// A message of a client that authenticates again, for its exchange; answered with [`Engine::handle_exchange_step`], in its time.
+    pub fn poll_exchange(&mut self) -> Option<ExchangeInput> {
+        self.exchange_inputs.pop_front()
     }
 
     /// The next record for the log. Records are numbered from 1 in the order in which they come out here.

@@ -197,6 +197,15 @@ impl Bench {
     }
 
     pub(crate) fn connect_as(&mut self, connect: &Connect<'_>, principal: Principal) -> Client {
+        self.enter(connect, principal, None)
+    }
+
+    /// Connects a client whom an exchange has authenticated, which leaves this to be sent.
+    pub(crate) fn connect_exchanged(&mut self, connect: &Connect<'_>, data: &str) -> Client {
+        self.enter(connect, principal(None), Some(data.as_bytes().into()))
+    }
+
+    fn enter(&mut self, connect: &Connect<'_>, principal: Principal, exchanged: Option<Box<[u8]>>) -> Client {
         let key = SessionKey {
             identity: principal.identity.clone(),
             client_id: mooring_core::ClientId::new(connect.client_id),
@@ -204,7 +213,11 @@ impl Bench {
         let shard = usize::from(home_shard(&key, self.setup.shards).0);
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        let flow = self.engines[shard].handle_connect(self.now, id, connect, principal);
+        let (engine, now) = (&mut self.engines[shard], self.now);
+        let flow = match exchanged {
+            Some(data) => engine.handle_exchanged_connect(now, id, connect, principal, Some(data)),
+            None => engine.handle_connect(now, id, connect, principal),
+        };
         let (bytes, received) = (vec![], vec![]);
         self.sockets.push(Socket {
             shard,
@@ -241,6 +254,17 @@ impl Bench {
         let flow = socket.flow;
         self.settle();
         flow
+    }
+
+    /// The exchange's message of a client that authenticates again.
+    pub(crate) fn exchange_input(&mut self) -> Option<mooring_core::ExchangeInput> {
+        self.engines.iter_mut().find_map(Engine::poll_exchange)
+    }
+
+    /// Answers it.
+    pub(crate) fn exchange_step(&mut self, input: &mooring_core::ExchangeInput, step: mooring_core::ExchangeStep) {
+        self.engines[0].handle_exchange_step(self.now, input.connection, input.epoch, step);
+        self.settle();
     }
 
     pub(crate) fn subscribe(&mut self, client: Client, filter: &str, qos: u8) {

@@ -11,6 +11,7 @@ mod bench;
 mod text;
 
 mod acl;
+mod authentication;
 mod chaos;
 mod connecting;
 mod durability;

@@ -16,6 +16,8 @@ pub(crate) fn describe(packet: &Packet<'_>) -> String {
             add(&mut text, "expiry", properties.session_expiry_s);
             add(&mut text, "keep-alive", properties.server_keep_alive_s);
             add(&mut text, "assigned", properties.assigned_client_id);
+            add(&mut text, "method", properties.authentication_method);
+            add(&mut text, "data", properties.authentication_data.map(String::from_utf8_lossy));
             text
         }
         Packet::Publish(publish) => describe_publish(publish),
@@ -27,6 +29,12 @@ pub(crate) fn describe(packet: &Packet<'_>) -> String {
         Packet::UnsubAck(ack) => format!("UNSUBACK #{}{}", ack.packet_id, codes(&ack.reasons)),
         Packet::PingResp => "PINGRESP".to_owned(),
         Packet::Disconnect(disconnect) => format!("DISCONNECT {:?}", disconnect.reason),
+        Packet::Auth(auth) => {
+            let mut text = format!("AUTH {:?}", auth.reason);
+            add(&mut text, "method", auth.properties.authentication_method);
+            add(&mut text, "data", auth.properties.authentication_data.map(String::from_utf8_lossy));
+            text
+        }
         other => format!("{other:?}"),
     }
 }
