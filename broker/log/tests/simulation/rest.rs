@@ -1,5 +1,6 @@
 //! The end of a run: everything comes to rest, and is compared with the model; then everybody leaves, and nothing may be left.
 
+use mooring_core::Engine;
 use mooring_protocol::Disconnect;
 
 use crate::client::Wish;
@@ -9,7 +10,7 @@ use crate::world::{Report, World};
 /// Longer than anything but the expiry of a session takes.
 const REST_MS: u64 = 8_000;
 /// Rounds after which a client must be in.
-const ROUNDS_MAX: u32 = 20;
+const ROUNDS_MAX: u32 = 40;
 
 impl World {
     pub(crate) fn come_to_rest(mut self) -> Report {
@@ -19,6 +20,11 @@ impl World {
         self.pass(45_000);
         self.connect_everybody();
         self.pass(REST_MS);
+        for _ in 0..ROUNDS_MAX {
+            if !self.is_at_rest() {
+                self.pass(REST_MS);
+            }
+        }
         self.check_rest();
         let promises = if self.settings.tiny { 0 } else { self.model.check_promises() };
         self.check_retained();
@@ -54,6 +60,12 @@ impl World {
             self.pass(3_000);
         }
         panic!("not everybody is in, after {ROUNDS_MAX} rounds");
+    }
+
+    /// Whether the queues are empty. With one message in flight at a time, that takes a while.
+    fn is_at_rest(&self) -> bool {
+        let engines = self.node.iter().flat_map(|node| &node.engines);
+        engines.flat_map(Engine::sessions).all(|session| session.queued == 0)
     }
 
     fn check_rest(&mut self) {

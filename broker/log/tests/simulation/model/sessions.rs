@@ -11,8 +11,10 @@ use super::{LATE_MS, Mark, Model, SessionName};
 pub(crate) struct SessionModel {
     /// Whether it began with an expiry interval above 0, so that the log knows it.
     pub(crate) durable: bool,
-    /// Whether a CONNACK has left since it began.
+    /// Whether the CONNACK of the last connection has left.
     pub(crate) confirmed: bool,
+    /// Whether that of an earlier one has, or had to be on disk before.
+    was_confirmed: bool,
     /// Expiry interval, seconds: of which one is sure only when both are the same.
     pub(crate) expiry_s: (u32, u32),
     /// The connection that it has.
@@ -20,6 +22,8 @@ pub(crate) struct SessionModel {
     /// When it lost its connection: at the earliest, at the latest.
     pub(crate) gone_ms: Option<(u64, u64)>,
     pub(crate) gone_mark: Option<Mark>,
+    /// When it had lost the connection before, and the records of its return.
+    returned: Option<((u64, u64), Mark)>,
     pub(crate) ended: bool,
     /// What was promised before this step is not asked for: a crash has left open which session it is.
     pub(crate) forgiven: u64,
@@ -103,7 +107,7 @@ impl Model {
             "c{client}: session present is {present}, and must not be"
         );
         let mark = self.marks.make();
-        let Connecting { conn, expiry_s, will, clean, .. } = connecting;
+        let Connecting { conn, expiry_s, will, .. } = connecting;
         if !present {
             self.session_ended(client, mark);
             self.begin_session(client, expiry_s > 0);
@@ -120,7 +124,9 @@ impl Model {
         } else {
             (expiry_s, expiry_s)
         };
-        session.confirmed = present && session.confirmed && !clean;
+        session.confirmed = false;
+        session.was_confirmed |= present;
+        session.returned = session.gone_ms.map(|gone_ms| (gone_ms, mark));
         (session.gone_ms, session.gone_mark) = (None, None);
         session.copies.begin_connection(conn, step);
         if let Some(will) = will {
@@ -159,7 +165,7 @@ impl Model {
         let Some((name, _)) = self.live(client).filter(|(_, live)| *live == conn) else { return };
         let expiry_s = expiry_s.min(self.session_expiry_s_max);
         let session = self.sess_mut(name);
-        session.confirmed = true;
+        (session.confirmed, session.was_confirmed) = (true, true);
         session.expiry_s = (expiry_s, expiry_s);
         if !self.current[client].vague {
             self.current[client].ghost = None;
@@ -215,7 +221,7 @@ impl Model {
             };
             let session = self.sess(name);
             // A session that was resumed is on disk; a new one is when CONNACK has left.
-            let sure = session.durable && session.confirmed;
+            let sure = session.durable && (session.confirmed || session.was_confirmed);
             if !session.durable {
                 self.sess_mut(name).ended = true;
                 self.current[client].session = None;
@@ -233,9 +239,12 @@ impl Model {
             let gone_mark = self.sess(name).gone_mark;
             let is_sure = gone_mark.is_some_and(|mark| self.marks.is_sure(mark));
             let mark = self.marks.make();
+            let session = self.sess(name);
+            // Until CONNACK has left, nobody has promised that it counts as returned.
+            let returned = session.returned.filter(|(_, mark)| !session.confirmed && !self.marks.is_sure(*mark));
             let session = self.sess_mut(name);
             session.conn = None;
-            session.gone_ms = match session.gone_ms {
+            session.gone_ms = match session.gone_ms.or(returned.map(|(gone_ms, _)| gone_ms)) {
                 Some(gone) if is_sure => Some(gone),
                 // That the connection had ended may not be on disk: then it ends now.
                 Some((from, _)) => Some((from, now_ms)),
