@@ -34,6 +34,8 @@ pub(crate) struct Conn {
     up_scheduled: bool,
     down_scheduled: bool,
     drain_scheduled: bool,
+    /// Messages by the packet id under which the client sent them last.
+    pub(crate) sent: BTreeMap<u16, usize>,
     /// Messages by the packet id under which the server got them.
     pub(crate) published: BTreeMap<u16, usize>,
     /// SUBSCRIBE and UNSUBSCRIBE: the step at which the server got them, and their filters with whether the rights allow it.
@@ -65,6 +67,7 @@ impl World {
             up_scheduled: false,
             down_scheduled: false,
             drain_scheduled: false,
+            sent: BTreeMap::new(),
             published: BTreeMap::new(),
             requests: BTreeMap::new(),
             session: None,

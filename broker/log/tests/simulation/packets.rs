@@ -71,9 +71,7 @@ impl World {
 
     /// A removal of a retained message has no payload to carry its number: its packet id tells.
     fn removal_of(&self, conn: usize, publish: &Publish<'_>) -> Option<usize> {
-        let client = &self.clients[self.conns[conn].client];
-        let id = publish.packet_id?.get();
-        client.outgoing.iter().find(|outgoing| outgoing.packet_id == id).map(|outgoing| outgoing.message)
+        self.conns[conn].sent.get(&publish.packet_id?.get()).copied()
     }
 
     /// A packet has left an engine.
@@ -233,6 +231,8 @@ impl World {
     pub(crate) fn pump_client(&mut self, client: usize) {
         if let Some(conn) = self.clients[client].conn.filter(|_| self.clients[client].online) {
             let bytes = self.clients[client].pump(&self.model.msgs);
+            let sent = self.clients[client].outgoing.iter().map(|outgoing| (outgoing.packet_id, outgoing.message));
+            self.conns[conn].sent.extend(sent);
             if !bytes.is_empty() {
                 self.send_up(conn, &bytes);
             }

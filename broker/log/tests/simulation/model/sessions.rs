@@ -13,7 +13,7 @@ pub(crate) struct SessionModel {
     pub(crate) durable: bool,
     /// Whether the CONNACK of the last connection has left.
     pub(crate) confirmed: bool,
-    /// Whether that of an earlier one has, or had to be on disk before.
+    /// Whether that of an earlier one has.
     was_confirmed: bool,
     /// Expiry interval, seconds: of which one is sure only when both are the same.
     pub(crate) expiry_s: (u32, u32),
@@ -125,7 +125,6 @@ impl Model {
             (expiry_s, expiry_s)
         };
         session.confirmed = false;
-        session.was_confirmed |= present;
         session.returned = session.gone_ms.map(|gone_ms| (gone_ms, mark));
         (session.gone_ms, session.gone_mark) = (None, None);
         session.copies.begin_connection(conn, step);
