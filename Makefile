@@ -6,8 +6,9 @@ SHELL := /bin/bash
 DEMO_FOR ?=
 DEMO_FLAGS := $(if $(DEMO_FOR),--for $(DEMO_FOR),)
 ARGS ?=
+ROUNDS ?= 50
 
-.PHONY: help demo run test lint fmt bench docs release
+.PHONY: help demo run test lint fmt bench docs release crash
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,3 +49,7 @@ docs: ## Write again what is generated: the OpenAPI description and the example 
 release: ## The binary that ships: target/release/mooring.
 	@scripts/setup build
 	cargo build --release --package mooring
+
+crash: ## Load and SIGKILL, ROUNDS=50 times, each checked against what was acknowledged (MOORING_CRASH_SEED replays the choices).
+	@scripts/setup build
+	MOORING_CRASH_ROUNDS=$(ROUNDS) cargo test --package mooring --test crash -- --nocapture

@@ -3,9 +3,11 @@
 mod api;
 mod architecture;
 mod by_hand;
+mod certificate_status;
 mod crash;
 mod demo;
 mod enrolment;
+mod est;
 mod events;
 mod idle_sockets;
 mod load;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::events::check_stored_exactly_once;
-use crate::load::Load;
+use crate::load::{Load, payload};
+use crate::mqtt::Client;
 use crate::postgres::Postgres;
 use crate::server::Home;
 
@@ -28,4 +29,23 @@ fn with_postgres_stopped_for_30_seconds_devices_are_served_and_each_event_is_sto
     let acknowledged = load.finish();
     assert!(during > 1_000, "only {during} messages were acknowledged while the database was away");
     check_stored_exactly_once(&database, server.plain.unwrap(), &acknowledged);
+}
+
+#[test]
+fn a_server_that_starts_while_postgres_is_away_serves_its_devices_and_stores_their_events_later() {
+    let mut postgres = Postgres::start();
+    let database = postgres.new_database();
+    let home = Home::with(&format!("[database]\nurl = \"{database}\""));
+    let server = home.start();
+    let device = home.make_device();
+    let credentials = home.enrol(&server, &device, "device");
+    let root_pem = std::fs::read_to_string(home.root_certificate()).unwrap();
+    server.kill();
+    postgres.stop();
+    let server = home.start();
+    let mut client = Client::connect_tls(server.mqtts, &device.id, &root_pem, &credentials).unwrap();
+    let topic = format!("devices/{}/telemetry", device.id);
+    assert!(!client.publish_and_wait(&topic, payload(7).as_bytes()).unwrap().is_error());
+    postgres.resume();
+    check_stored_exactly_once(&database, server.plain.unwrap(), &[(device.id.parse().unwrap(), 7)]);
 }

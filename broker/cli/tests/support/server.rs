@@ -18,6 +18,8 @@ pub(crate) struct Server {
     pub(crate) mqtts: u16,
     /// A plain listener on loopback that lets anybody in; there when the configuration says so.
     pub(crate) plain: Option<u16>,
+    /// The same over WebSocket.
+    pub(crate) ws: Option<u16>,
     pub(crate) https: u16,
     pub(crate) admin: u16,
 }
@@ -35,7 +37,7 @@ pub(crate) struct Device {
     pub(crate) claim_code: String,
 }
 
-/// Listeners on free ports: MQTT over TLS, and plain TCP for load.
+/// Listeners on free ports: MQTT over TLS, and for anybody plain TCP and WebSocket.
 const LISTENERS: &str = r#"
 [[listeners]]
 name = "mqtts"
@@ -44,6 +46,12 @@ bind = "127.0.0.1:0"
 [[listeners]]
 name = "plain"
 kind = "tcp"
+bind = "127.0.0.1:0"
+allow_anonymous = true
+
+[[listeners]]
+name = "ws"
+kind = "ws"
 bind = "127.0.0.1:0"
 allow_anonymous = true
 "#;
@@ -76,7 +84,12 @@ impl Home {
 
     /// Starts the server and waits until it says that it is ready.
     pub(crate) fn start(&self) -> Server {
-        let mut child = self.command(&["run"]).stdout(Stdio::piped()).spawn().unwrap();
+        self.start_as(self.command(&["run"]))
+    }
+
+    /// The same by a command of one's own, which becomes the server.
+    pub(crate) fn start_as(&self, mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said = Vec::new();
         for line in lines.by_ref() {
@@ -85,8 +98,10 @@ impl Home {
                 // A pipe that nobody reads would block the server once it is full.
                 thread::spawn(move || lines.for_each(drop));
                 let port = |key: &str| port_in(&said, key);
-                let plain = self.config.contains("\"plain\"").then(|| port("(plain)"));
-                return Server { child, mqtts: port("(mqtts)"), plain, https: port("HTTPS"), admin: port("Admin") };
+                let optional =
+                    |name: &str| self.config.contains(&format!("\"{name}\"")).then(|| port(&format!("({name})")));
+                let (plain, ws) = (optional("plain"), optional("ws"));
+                return Server { child, mqtts: port("(mqtts)"), plain, ws, https: port("HTTPS"), admin: port("Admin") };
             }
             said.push(line);
         }
@@ -96,6 +111,10 @@ impl Home {
     /// `mooring <arguments>` on this home's configuration and data.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(MOORING);
+        // The tests' own variables are no settings, and a developer's settings are not the test's.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MOORING_")) {
+            command.env_remove(name);
+        }
         command.args(arguments).arg("--config").arg(self.path().join("mooring.toml"));
         command.arg("--data-dir").arg(self.data_dir()).current_dir(self.path()).env("MOORING_TELEMETRY__LOG", "warn");
         command
@@ -142,6 +161,16 @@ impl Home {
 }
 
 impl Server {
+    /// The process, for what the system says about it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it runs still.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// SIGKILL: nothing of what it would do at an orderly end happens.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

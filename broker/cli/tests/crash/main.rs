@@ -1,0 +1,17 @@
+//! The server against SIGKILL and a full disk: a real process, a real disk, and clients that remember what they were promised.
+
+mod changer;
+#[path = "../support/client.rs"]
+mod client;
+mod keeper;
+mod ledger;
+mod member;
+mod publisher;
+#[path = "../support/random.rs"]
+mod random;
+mod round;
+mod rounds;
+#[expect(dead_code, reason = "the suite and the interoperability tests use the rest")]
+#[path = "../support/server.rs"]
+mod server;
+mod subscriber;
