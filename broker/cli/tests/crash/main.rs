@@ -3,6 +3,7 @@
 mod changer;
 #[path = "../support/client.rs"]
 mod client;
+mod disk_full;
 mod keeper;
 mod ledger;
 mod member;
@@ -14,4 +15,5 @@ mod rounds;
 #[expect(dead_code, reason = "the suite and the interoperability tests use the rest")]
 #[path = "../support/server.rs"]
 mod server;
+mod small_disk;
 mod subscriber;

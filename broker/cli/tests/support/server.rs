@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::thread;
 
 use mooring_sim::{Credentials, SimOptions};
@@ -166,9 +166,9 @@ impl Server {
         self.child.id()
     }
 
-    /// Whether it runs still.
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
+    /// What it logs, when it was started with a pipe for it.
+    pub(crate) fn take_stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().unwrap()
     }
 
     /// SIGKILL: nothing of what it would do at an orderly end happens.
