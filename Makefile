@@ -6,9 +6,11 @@ SHELL := /bin/bash
 DEMO_FOR ?=
 DEMO_FLAGS := $(if $(DEMO_FOR),--for $(DEMO_FOR),)
 ARGS ?=
+TARGET ?= decode
+MINUTES ?= 20
 ROUNDS ?= 50
 
-.PHONY: help demo run test lint fmt bench docs release crash
+.PHONY: help demo run test lint fmt bench fuzz docs release crash
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +42,10 @@ fmt: ## Format the code.
 bench: ## Measure this machine.
 	@scripts/setup build
 	cargo run --release --package mooring-bench -- $(ARGS)
+
+fuzz: ## Look for inputs that break a rule (TARGET=decode, filter, session or log; MINUTES=20).
+	@scripts/setup build
+	scripts/fuzz $(TARGET) $(MINUTES)
 
 docs: ## Write again what is generated: the OpenAPI description and the example configuration.
 	@scripts/setup build
