@@ -36,6 +36,12 @@ impl RevokedSet {
         *self.write() = revoked;
     }
 
+    /// All of it, in no order: for a copy that a start without the database can load.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(KeyId, Serial)> {
+        self.read().iter().copied().collect()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

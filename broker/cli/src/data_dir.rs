@@ -47,6 +47,11 @@ impl DataDir {
         self.path.join("ca.pem")
     }
 
+    /// What is revoked, for a start without the database.
+    pub(crate) fn revoked_copy(&self) -> PathBuf {
+        self.path.join("revoked")
+    }
+
     /// Names this node's log in the database: the events of a log made anew must not be taken for those of the old one.
     pub(crate) fn node_id(&self) -> anyhow::Result<String> {
         let path = self.path.join("node-id");
@@ -54,7 +59,7 @@ impl DataDir {
             Ok(id) => Ok(id.trim().to_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let id = uuid::Uuid::now_v7().to_string();
-                write_new(&path, &id).with_context(|| format!("{}", path.display()))?;
+                write_whole(&path, &id).with_context(|| format!("{}", path.display()))?;
                 Ok(id)
             }
             Err(error) => Err(error).with_context(|| format!("{}", path.display())),
@@ -101,8 +106,8 @@ fn try_lock(path: &Path) -> anyhow::Result<Result<File, String>> {
     }
 }
 
-/// Writes a file that is either whole or not there.
-fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+/// Writes a file that holds the new text whole or, after a crash, what it held before.
+pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = File::create(&temporary)?;
     file.write_all(text.as_bytes())?;

@@ -1,11 +1,16 @@
-//! What lets clients in without a certificate: API tokens from the database.
+//! What lets clients in without a certificate: API tokens from the database, users of a file.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use mooring_auth::token::Finding;
-use mooring_auth::{AuthError, FoundToken, LiveTokens, Method, Rights, TokenMethod, TokenSource, token_credential};
-use mooring_core::SessionSelector;
+use mooring_auth::{
+    AuthError, FoundToken, LiveTokens, Method, PasswordFile, PasswordFileMethod, Rights, TokenMethod, TokenSource,
+    token_credential,
+};
+use mooring_core::{Identity, SessionSelector};
 use mooring_protocol::ReasonCode;
 use mooring_server::Node;
 use mooring_store::{Store, Token};
@@ -13,6 +18,7 @@ use time::OffsetDateTime;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
 
 use super::upkeep::stopped;
 use crate::config::{Config, HTTPS_LISTENER};
@@ -24,15 +30,39 @@ const LOOKUP_MS_MAX: u64 = 3_000;
 pub(super) struct Credentials {
     pub(super) methods: Vec<Box<dyn Method>>,
     pub(super) live_tokens: Arc<LiveTokens>,
+    pub(super) users: Arc<PasswordFileMethod>,
 }
 
 impl Credentials {
     /// To be called on the runtime that serves the database.
-    pub(super) fn new(store: &Store, rights: &Arc<Rights>) -> Self {
+    pub(super) fn new(config: &Config, store: &Store, rights: &Arc<Rights>) -> anyhow::Result<Self> {
         let live_tokens = Arc::new(LiveTokens::new());
         let source = Box::new(StoredTokens { store: store.clone(), runtime: Handle::current() });
         let tokens = TokenMethod::new(source, Arc::clone(rights), Arc::clone(&live_tokens), LOOKUP_MS_MAX);
-        Self { methods: vec![Box::new(tokens)], live_tokens }
+        let users = Arc::new(PasswordFileMethod::new(users(config)?, Arc::clone(rights), hashes_max())?);
+        // A password that looks like a token is one: the file is asked after.
+        Ok(Self { methods: vec![Box::new(tokens), Box::new(Arc::clone(&users))], live_tokens, users })
+    }
+}
+
+/// The users of the file that the configuration names; a file that does not parse stops the start.
+pub(super) fn users(config: &Config) -> anyhow::Result<PasswordFile> {
+    let Some(path) = &config.password_file else { return Ok(PasswordFile::default()) };
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("authentication.password_file: {}", path.display()))?;
+    PasswordFile::parse(&text).map_err(|error| anyhow::anyhow!("{}:{}: {}", path.display(), error.line, error.what))
+}
+
+/// Half of the machine at most: the other half serves whoever is in.
+fn hashes_max() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
+}
+
+/// Ends the connections of users whose passwords are no longer good.
+pub(super) async fn end_gone(users: Vec<Identity>, node: Node) {
+    for user in users {
+        let selector = SessionSelector::Identity(user);
+        node.disconnect(selector, ReasonCode::NotAuthorized, "the password is no longer good", false).await;
     }
 }
 
@@ -43,23 +73,49 @@ pub(super) fn password_listeners(config: &Config) -> impl Iterator<Item = Box<st
 }
 
 /// Ends the connections of tokens when the tokens end, until `stop` turns true.
-pub(super) async fn watch(live: Arc<LiveTokens>, node: Node, mut stop: watch::Receiver<bool>) {
+pub(super) async fn watch(live: Arc<LiveTokens>, store: Store, node: Node, mut stop: watch::Receiver<bool>) {
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut known = HashSet::new();
     loop {
         tokio::select! {
             _ = second.tick() => end_expired(&live, &node).await,
+            _ = look.tick() => known = end_of_database(&store, &node, known).await,
             () = stopped(&mut stop) => return,
         }
     }
 }
 
+/// How often the database is asked for tokens that ended there: by a command that did not reach this server, or by hand. Those that this server
+/// hears of end at once.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How far back it is asked: a clock that is ahead or behind by less hides nothing.
+const LOOK_BACK: time::Duration = time::Duration::minutes(10);
+
 async fn end_expired(live: &LiveTokens, node: &Node) {
     let now_ms = u64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
     for token in live.take_expired(now_ms) {
-        let selector = SessionSelector::CertificateSerial(token_credential(token));
-        node.disconnect(selector, ReasonCode::NotAuthorized, "the token has expired", false).await;
+        end(token, "the token has expired", node).await;
     }
+}
+
+/// Ends what is not among the known ones; returns those that are known now.
+async fn end_of_database(store: &Store, node: &Node, known: HashSet<Uuid>) -> HashSet<Uuid> {
+    let Ok(ended) = store.tokens_ended_since(OffsetDateTime::now_utc() - LOOK_BACK).await else {
+        // It is away: who is in stays in, nobody new comes in by a token.
+        return known;
+    };
+    for token in ended.iter().filter(|token| !known.contains(token)) {
+        end(*token, "the token is revoked, or its user's account is shut", node).await;
+    }
+    ended.into_iter().collect()
+}
+
+async fn end(token: Uuid, why: &str, node: &Node) {
+    let selector = SessionSelector::CertificateSerial(token_credential(token));
+    node.disconnect(selector, ReasonCode::NotAuthorized, why, false).await;
 }
 
 /// The tokens of the database, looked up on the runtime that serves it: a shard's thread waits for none of its sockets.

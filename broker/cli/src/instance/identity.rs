@@ -22,7 +22,10 @@ pub(crate) fn open_authority(data_dir: &DataDir, config: &Config) -> anyhow::Res
         organisation: config.server.organisation.clone(),
         now: OffsetDateTime::now_utc(),
     };
-    let (authority, is_new) = Authority::open_or_create(&data_dir.authority(), &options)?;
+    let (mut authority, is_new) = Authority::open_or_create(&data_dir.authority(), &options)?;
+    if let Some(url) = &config.certificates.public_url {
+        authority.set_public_url(url);
+    }
     if authority.trust_domain() != &trust_domain {
         bail!(
             "server.trust_domain is {trust_domain}, but the authority in {} was made for {}: every certificate names it, so it can't change",

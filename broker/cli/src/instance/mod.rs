@@ -1,6 +1,7 @@
 //! A whole Mooring in one process: the wiring of every layer.
 
 mod credentials;
+mod directory;
 mod identity;
 mod ingest;
 mod reload;
@@ -13,9 +14,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use mooring_api::{
-    AdminContext, ApiContext, CommandDesk, HttpLimits, Lifetimes, LiveBroker, Revoker, Service, admin_router, router,
+    AdminContext, ApiContext, CommandDesk, HttpLimits, Lifetimes, LiveBroker, Revoker, Service, StatusDesk,
+    admin_router, router, status_router,
 };
-use mooring_auth::{AnonymousPolicy, Authenticators, CertificateAuthenticator, RevokedSet, Rights, system_clock};
+use mooring_auth::{
+    AnonymousPolicy, Authenticators, CertificateAuthenticator, PasswordFileMethod, RevokedSet, Rights, system_clock,
+};
 use mooring_core::Identity;
 use mooring_server::{ListenerConfig, ListenerKind, Server, ServerConfig};
 use mooring_store::{Store, StoreOptions};
@@ -26,6 +30,7 @@ use tokio::task::JoinHandle;
 use crate::config::{Config, Kind};
 use crate::data_dir::{DataDir, sqlite_url};
 use credentials::Credentials;
+use directory::Directory;
 use identity::ServerIdentity;
 
 pub(crate) use identity::open_authority;
@@ -39,6 +44,7 @@ pub(crate) struct Instance {
     new_authority: bool,
     rights: Arc<Rights>,
     identity: Arc<ServerIdentity>,
+    users: Arc<PasswordFileMethod>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     ingest: JoinHandle<()>,
@@ -53,6 +59,8 @@ pub(crate) struct Addresses {
     pub(crate) http: SocketAddr,
     /// Metrics, health and the operator's interface.
     pub(crate) admin: SocketAddr,
+    /// Lists and OCSP over plain HTTP, where that is configured.
+    pub(crate) status: Option<SocketAddr>,
 }
 
 impl Instance {
@@ -70,20 +78,18 @@ impl Instance {
         };
         let rights = Arc::new(Rights::new(authority.trust_domain(), anonymous, system_clock()));
         reload::load_rules(config, &rights)?;
-        upkeep::load_rights(&store, &rights).await.context("ownership and grants could not be loaded")?;
-        upkeep::load_retired(&store, &rights).await.context("retired devices could not be loaded")?;
-        upkeep::load_revoked(&store, &revoked).await.context("revoked certificates could not be loaded")?;
+        let mut directory = Directory::new(store.clone(), Arc::clone(&rights), Arc::clone(&revoked), &data_dir);
+        directory.start(new_authority).await?;
         let identity = ServerIdentity::make(config, Arc::clone(&authority), Arc::clone(&revoked))?;
         let identity = Arc::new(identity);
-        let http = bind(config.http.bind, "http.bind").await?;
-        let admin = bind(config.admin.bind, "admin.bind").await?;
+        let sockets = Sockets::bind(config).await?;
         let certificate = CertificateAuthenticator::new(
             authority.trust_domain().clone(),
             Arc::clone(&revoked),
             Arc::clone(&rights),
             system_clock(),
         );
-        let Credentials { methods, live_tokens } = Credentials::new(&store, &rights);
+        let Credentials { methods, live_tokens, users } = Credentials::new(config, &store, &rights)?;
         let authenticate = Authenticators::new(certificate, methods, credentials::password_listeners(config));
         let server = Server::start(
             server_config(config, &data_dir, &identity),
@@ -91,8 +97,7 @@ impl Instance {
             Arc::new(authenticate),
         )?;
         let node = server.node();
-        let addresses =
-            Addresses { mqtt: server.listener_addresses(), http: http.local_addr()?, admin: admin.local_addr()? };
+        let addresses = sockets.addresses(server.listener_addresses())?;
         let (stop, stopped) = watch::channel(false);
         let live = LiveBroker {
             node: node.clone(),
@@ -101,6 +106,7 @@ impl Instance {
             trust_domain: authority.trust_domain().clone(),
         };
         let revoker = Revoker::new(store.clone(), Some(live));
+        let status = StatusDesk::new(store.clone(), Arc::clone(&authority), revoker.clone());
         let context = ApiContext {
             store: store.clone(),
             node: node.clone(),
@@ -108,23 +114,35 @@ impl Instance {
             rights: Arc::clone(&rights),
             commands: CommandDesk::open(&node),
             revoker: revoker.clone(),
+            status,
             lifetimes: lifetimes(config),
         };
         let admin_context =
             AdminContext { node: node.clone(), store: store.clone(), revoker, metrics: render(metrics.clone()) };
         let limits = http_limits(config);
-        let api = Service::new(http, Some(identity.https()), router(context, config.http.body_bytes_max), limits);
-        let admin = Service::new(admin, None, admin_router(admin_context), limits);
-        let tasks = vec![
+        let status =
+            sockets.status.map(|listener| Service::new(listener, None, status_router(context.clone()), limits));
+        let api =
+            Service::new(sockets.http, Some(identity.https()), router(context, config.http.body_bytes_max), limits);
+        let admin = Service::new(sockets.admin, None, admin_router(admin_context), limits);
+        let mut tasks = vec![
             tokio::spawn(api.run(stopped.clone())),
             tokio::spawn(admin.run(stopped.clone())),
-            tokio::spawn(upkeep::run(store.clone(), Arc::clone(&rights), node.clone(), metrics, stopped.clone())),
-            tokio::spawn(credentials::watch(live_tokens, node.clone(), stopped.clone())),
+            tokio::spawn(upkeep::run(
+                store.clone(),
+                Arc::clone(&rights),
+                directory,
+                node.clone(),
+                metrics,
+                stopped.clone(),
+            )),
+            tokio::spawn(credentials::watch(live_tokens, store.clone(), node.clone(), stopped.clone())),
             tokio::spawn(Arc::clone(&identity).renew(stopped.clone())),
         ];
+        tasks.extend(status.map(|service| tokio::spawn(service.run(stopped.clone()))));
         let ingest = ingest::Ingest::new(store.clone(), &node, data_dir.node_id()?, config.events.batch_max);
         let ingest = tokio::spawn(ingest.run(stopped));
-        Ok(Self { data_dir, server, store, addresses, new_authority, rights, identity, stop, tasks, ingest })
+        Ok(Self { data_dir, server, store, addresses, new_authority, rights, identity, users, stop, tasks, ingest })
     }
 
     pub(crate) fn data_dir(&self) -> &DataDir {
@@ -166,10 +184,10 @@ impl Instance {
 
 const LAST_INGEST: Duration = Duration::from_secs(3);
 
-/// Opens the database that the configuration names, or SQLite in the data directory.
+/// Opens the database that the configuration names, or SQLite in the data directory. One that is away is told by the first call.
 pub(crate) async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Store> {
     let url = config.database_url.clone().unwrap_or_else(|| sqlite_url(data_dir.path()));
-    Store::connect(&url, &StoreOptions::default()).await.context("database")
+    Store::open(&url, &StoreOptions::default()).await.context("database")
 }
 
 fn server_config(config: &Config, data_dir: &DataDir, identity: &ServerIdentity) -> ServerConfig {
@@ -195,6 +213,33 @@ fn server_config(config: &Config, data_dir: &DataDir, identity: &ServerIdentity)
         event_filters: config.events.filters.clone(),
         broker_identity: Identity::new("broker"),
         ..ServerConfig::default()
+    }
+}
+
+/// The sockets that speak HTTP.
+struct Sockets {
+    http: TcpListener,
+    admin: TcpListener,
+    status: Option<TcpListener>,
+}
+
+impl Sockets {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let status = match config.certificates.status_bind {
+            Some(address) => Some(bind(address, "certificates.status_bind").await?),
+            None => None,
+        };
+        let http = bind(config.http.bind, "http.bind").await?;
+        Ok(Self { http, admin: bind(config.admin.bind, "admin.bind").await?, status })
+    }
+
+    fn addresses(&self, mqtt: Vec<(String, SocketAddr)>) -> std::io::Result<Addresses> {
+        Ok(Addresses {
+            mqtt,
+            http: self.http.local_addr()?,
+            admin: self.admin.local_addr()?,
+            status: self.status.as_ref().map(TcpListener::local_addr).transpose()?,
+        })
     }
 }
 

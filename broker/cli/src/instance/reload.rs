@@ -1,20 +1,23 @@
-//! What SIGHUP makes new while connections stay: limits, rules, the server's certificate.
+//! What SIGHUP makes new while connections stay: limits, rules, users, the server's certificate.
 
 use anyhow::Context as _;
 use mooring_auth::{Rights, RuleSet};
 
-use super::Instance;
+use super::{Instance, credentials};
 use crate::config::Config;
 
 impl Instance {
     /// Puts new settings in force; all of them or, with a mistake in any, none.
     pub(crate) fn reload(&self, config: &Config) -> anyhow::Result<()> {
         let rules = rules(config)?;
+        let users = credentials::users(config)?;
         self.identity.replace()?;
         self.rights.set_rules(rules);
         let node = self.server.node();
         node.set_limits(&config.limits);
+        node.set_connection_limits(&config.connections);
         node.access_changed(None);
+        tokio::spawn(credentials::end_gone(self.users.replace(users), node));
         Ok(())
     }
 }

@@ -1,0 +1,139 @@
+//! What the database says of who may come in and who may do what: loaded at a start, with a copy on disk for a start without the database.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use futures_util::TryStreamExt as _;
+use mooring_auth::{Grant, RevokedSet, Rights, Role};
+use mooring_certs::{DeviceId, KeyId, Serial};
+use mooring_server::Node;
+use mooring_store::{Store, StoreError};
+use time::OffsetDateTime;
+
+use crate::data_dir::{DataDir, write_whole};
+
+/// Keeps rights and revocations as the database has them.
+pub(super) struct Directory {
+    store: Store,
+    rights: Arc<Rights>,
+    revoked: Arc<RevokedSet>,
+    copy: PathBuf,
+    is_loaded: bool,
+    /// How many revocations the copy on disk has.
+    copied: Option<usize>,
+}
+
+impl Directory {
+    pub(super) fn new(store: Store, rights: Arc<Rights>, revoked: Arc<RevokedSet>, data_dir: &DataDir) -> Self {
+        Self { store, rights, revoked, copy: data_dir.revoked_copy(), is_loaded: false, copied: None }
+    }
+
+    /// Loads everything. With the database away, a data directory that was in use before starts without it: devices are served, with what the copy
+    /// says is revoked; people have no rights until it is back. [`Directory::keep_up`] goes on trying.
+    pub(super) async fn start(&mut self, is_new: bool) -> anyhow::Result<()> {
+        match self.load().await {
+            Ok(()) => Ok(()),
+            Err(error @ StoreError::Unavailable { .. }) if !is_new && self.copy.exists() => {
+                tracing::error!(%error, "starting without the database: devices are served, people are refused until it is back");
+                self.load_copy()
+            }
+            Err(error) => Err(error).context("database"),
+        }
+    }
+
+    /// Loads what could not be loaded yet, and writes the copy when there is more to write. Called about once a second.
+    pub(super) async fn keep_up(&mut self, node: &Node) {
+        if !self.is_loaded {
+            match self.load().await {
+                Ok(()) => {
+                    tracing::info!("the database is back: rights are loaded");
+                    node.access_changed(None);
+                }
+                Err(error) => tracing::debug!(%error, "the database is still away"),
+            }
+        }
+        if self.is_loaded && self.copied != Some(self.revoked.len()) {
+            self.write_copy();
+        }
+    }
+
+    async fn load(&mut self) -> Result<(), StoreError> {
+        self.store.migrate().await?;
+        self.load_rights().await?;
+        self.load_retired().await?;
+        self.load_revoked().await?;
+        self.is_loaded = true;
+        self.write_copy();
+        Ok(())
+    }
+
+    /// Who owns what and who may see what.
+    async fn load_rights(&self) -> Result<(), StoreError> {
+        let ownerships: Vec<_> = self.store.ownerships().try_collect().await?;
+        let owner = |ownership: mooring_store::Ownership| (DeviceId::from(ownership.device), ownership.user);
+        self.rights.set_ownerships(ownerships.into_iter().map(owner));
+        let grants: Vec<_> = self.store.grants(OffsetDateTime::now_utc()).try_collect().await?;
+        self.rights.set_grants(grants.into_iter().filter_map(grant));
+        Ok(())
+    }
+
+    /// Devices that are out of service, whatever certificate they show.
+    async fn load_retired(&self) -> Result<(), StoreError> {
+        for device in self.store.retired_devices().await? {
+            self.rights.block(self.rights.device_identity(DeviceId::from(device)));
+        }
+        Ok(())
+    }
+
+    /// The serial numbers that no handshake may accept any more.
+    async fn load_revoked(&self) -> Result<(), StoreError> {
+        let rows = self.store.revoked_serials(OffsetDateTime::now_utc()).await?;
+        self.revoked.replace(rows.into_iter().filter_map(|row| {
+            let parsed = row.issuer.parse().ok().zip(row.serial.parse().ok());
+            if parsed.is_none() {
+                tracing::error!(
+                    serial = row.serial,
+                    issuer = row.issuer,
+                    "a revoked certificate has an unreadable number"
+                );
+            }
+            parsed
+        }));
+        Ok(())
+    }
+
+    /// A line a certificate: issuer and serial number. A retired device has no other certificates than revoked ones, so that these are enough.
+    fn write_copy(&mut self) {
+        let entries = self.revoked.entries();
+        let text: String = entries.iter().map(|(issuer, serial)| format!("{issuer} {serial}\n")).collect();
+        match write_whole(&self.copy, &text) {
+            Ok(()) => self.copied = Some(entries.len()),
+            Err(error) => {
+                tracing::error!(%error, path = %self.copy.display(), "the copy of what is revoked can't be written")
+            }
+        }
+    }
+
+    fn load_copy(&self) -> anyhow::Result<()> {
+        let path = self.copy.display();
+        let text = std::fs::read_to_string(&self.copy).with_context(|| format!("{path}"))?;
+        let mut entries: Vec<(KeyId, Serial)> = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let parsed = line.split_once(' ').and_then(|(issuer, serial)| issuer.parse().ok().zip(serial.parse().ok()));
+            // A copy that can't be read whole would let in what is revoked.
+            let Some(entry) = parsed else { bail!("{path}:{}: no issuer and serial number", number + 1) };
+            entries.push(entry);
+        }
+        self.revoked.replace(entries);
+        Ok(())
+    }
+}
+
+/// A grant as the ACL has it; one with a role or scope that this version does not know gives no rights.
+fn grant(row: mooring_store::Grant) -> Option<Grant> {
+    let role = Role::from_names(row.role.as_str(), &row.scopes)?;
+    let until_unix_ms =
+        row.until.map(|until| u64::try_from(until.unix_timestamp_nanos() / 1_000_000).unwrap_or_default());
+    Some(Grant { id: row.id, user: row.user, device: DeviceId::from(row.device), role, until_unix_ms })
+}
