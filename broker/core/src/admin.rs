@@ -7,6 +7,7 @@ use crate::connection::{State, is_server_disconnect};
 use crate::engine::{ConnectionId, DisconnectCause, Engine, Now, SessionInfo, SessionSelector};
 use crate::notice::NoticeKind;
 use crate::session::{DropCause, Session};
+use crate::session_key::SessionKey;
 use crate::subscribe::Waits;
 
 impl Engine {
@@ -100,6 +101,13 @@ impl Engine {
             }
         }
         ended
+    }
+
+    /// Whether a session of this shard has a connection that a new one would take over.
+    #[must_use]
+    pub fn is_connected(&self, key: &SessionKey) -> bool {
+        let session = self.by_key.get(key).and_then(|place| self.sessions.get(*place));
+        session.is_some_and(|session| session.connection.is_some())
     }
 
     /// Every session of this shard.

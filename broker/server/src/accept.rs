@@ -54,7 +54,7 @@ fn is_peers(error: &io::Error) -> bool {
     )
 }
 
-/// Finds room for a socket and gives it to the shard whose turn it is. Meanwhile further sockets wait unaccepted.
+/// Finds room for a socket, waits for its turn, and gives it to the shard whose turn it is. Meanwhile further sockets wait unaccepted.
 async fn admit(
     shard: &Rc<Shard>,
     config: &Arc<ListenerConfig>,
@@ -73,7 +73,7 @@ async fn admit(
             return;
         }
     };
-    let slot = shard.shared.admission.handshake_slot().await;
+    let slot = shard.shared.admission.handshake_slot(&admitted).await;
     metrics::counter!(metric_names::CONNECTIONS_ACCEPTED, "listener" => config.name.clone()).increment(1);
     let address = Arc::from(address.to_string());
     let entry = Entry { listener: Arc::clone(config), address, accepted, admitted, slot, upgraded: None };

@@ -1,20 +1,25 @@
-//! How many may be connected, from one address and in all, and how many may be on their way in.
+//! How many may be connected, from one address, of one identity and in all; how fast they may come; and how many may be on their way in.
 //!
 //! A socket that has sent nothing costs little, and there may be many; one whose handshake has begun costs memory and time, and there may be few.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use mooring_core::Identity;
 use tokio::sync::Notify;
 
 use crate::config::ConnectionLimits;
+use crate::metric_names;
+use crate::rates::{Rates, TooFast, counted_as};
 
 /// The doorkeeper of all listeners.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    limits: ConnectionLimits,
+    limits: ArcSwap<ConnectionLimits>,
     state: Mutex<State>,
     /// There may be room for one more that is silent.
     silent_room: Notify,
@@ -22,10 +27,12 @@ pub(crate) struct Admission {
     speaking_room: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     connections: usize,
     per_address: HashMap<IpAddr, usize>,
+    per_identity: HashMap<Identity, usize>,
+    rates: Rates,
     /// By number, that is by age.
     silent: BTreeMap<u64, Handshake>,
     speaking: BTreeMap<u64, Handshake>,
@@ -43,6 +50,7 @@ struct Handshake {
 pub(crate) struct Admitted {
     admission: Arc<Admission>,
     address: IpAddr,
+    identity: Option<Identity>,
 }
 
 /// One of the connections on their way in, for as long as it is held.
@@ -58,6 +66,9 @@ pub(crate) struct HandshakeSlot {
 pub(crate) enum Full {
     Connections,
     Address,
+    Identity,
+    AddressRate,
+    Banned,
 }
 
 impl Full {
@@ -65,31 +76,64 @@ impl Full {
         match self {
             Self::Connections => "connections_max",
             Self::Address => "per_address_max",
+            Self::Identity => "per_identity_max",
+            Self::AddressRate => "per_address_rate_max",
+            Self::Banned => "banned",
         }
     }
 }
 
 impl Admission {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
-        Self { limits, state: Mutex::default(), silent_room: Notify::new(), speaking_room: Notify::new() }
+        let state = State {
+            connections: 0,
+            per_address: HashMap::new(),
+            per_identity: HashMap::new(),
+            rates: Rates::new(),
+            silent: BTreeMap::new(),
+            speaking: BTreeMap::new(),
+            next_handshake: 0,
+        };
+        let (silent_room, speaking_room) = (Notify::new(), Notify::new());
+        Self { limits: ArcSwap::from_pointee(limits), state: Mutex::new(state), silent_room, speaking_room }
+    }
+
+    /// The limits of now.
+    pub(crate) fn limits(&self) -> Arc<ConnectionLimits> {
+        self.limits.load_full()
+    }
+
+    /// New limits, for those that come from now on.
+    pub(crate) fn set_limits(&self, limits: ConnectionLimits) {
+        self.limits.store(Arc::new(limits));
+        // There may be more room than before.
+        self.silent_room.notify_waiters();
+        self.speaking_room.notify_waiters();
     }
 
     pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admitted, Full> {
+        let address = counted_as(address);
+        let limits = self.limits();
         let mut state = self.lock();
-        if state.connections >= self.limits.connections_max {
+        state.rates.connect(Instant::now(), address, &limits)?;
+        if state.connections >= limits.connections_max {
             return Err(Full::Connections);
         }
         let from_address = state.per_address.entry(address).or_default();
-        if *from_address >= self.limits.per_address_max {
+        if *from_address >= limits.per_address_max {
             return Err(Full::Address);
         }
         *from_address += 1;
         state.connections += 1;
-        Ok(Admitted { admission: Arc::clone(self), address })
+        Ok(Admitted { admission: Arc::clone(self), address, identity: None })
     }
 
-    /// A place among those that have sent nothing yet. Where there is none, the oldest of them makes room, once it has had its time.
-    pub(crate) async fn handshake_slot(self: &Arc<Self>) -> HandshakeSlot {
+    /// A place among those that have sent nothing yet, once it is this connection's turn. Where there is none, the oldest of them makes room, once it has
+    /// had its time.
+    pub(crate) async fn handshake_slot(self: &Arc<Self>, admitted: &Admitted) -> HandshakeSlot {
+        while let Err(patience) = self.turn(admitted.address) {
+            tokio::time::sleep(patience).await;
+        }
         loop {
             match self.try_handshake_slot() {
                 Ok(slot) => return slot,
@@ -98,15 +142,32 @@ impl Admission {
         }
     }
 
+    fn turn(&self, address: IpAddr) -> Result<(), Duration> {
+        let limits = self.limits();
+        self.lock().rates.turn(Instant::now(), address, &limits)
+    }
+
     /// The slot, or how long until somebody can be sent away for it.
     fn try_handshake_slot(self: &Arc<Self>) -> Result<HandshakeSlot, Duration> {
+        let limits = self.limits();
         let mut state = self.lock();
-        make_room(&mut state.silent, self.limits.silent_max, self.limits.silent_ms_min)?;
+        make_room(&mut state.silent, limits.silent_max, limits.silent_ms_min)?;
         let number = state.next_handshake;
         state.next_handshake += 1;
         let evict = Arc::new(Notify::new());
         state.silent.insert(number, Handshake { since: Instant::now(), evict: Arc::clone(&evict) });
         Ok(HandshakeSlot { admission: Arc::clone(self), number, evict })
+    }
+
+    /// Counts a connection that came to nothing by its peer's fault. That may ban its address.
+    pub(crate) fn fail(&self, address: IpAddr) {
+        let (limits, address) = (self.limits(), counted_as(address));
+        let banned = self.lock().rates.fail(Instant::now(), address, &limits);
+        if let Some(ban) = banned {
+            metrics::counter!(metric_names::BANS).increment(1);
+            // As many lines as there are bans: each address has its next one after twice the time.
+            tracing::warn!(%address, ban_ms = ban.as_millis(), reason = "too many failed connections", "address banned");
+        }
     }
 
     /// Connections now.
@@ -161,8 +222,8 @@ impl HandshakeSlot {
     }
 
     fn try_speak(&self) -> Result<(), Duration> {
+        let limits = self.admission.limits();
         let mut state = self.admission.lock();
-        let limits = &self.admission.limits;
         if !state.silent.contains_key(&self.number) {
             // It has been sent away meanwhile.
             return Ok(());
@@ -179,6 +240,33 @@ impl HandshakeSlot {
     /// Waits until the slot is needed for somebody else.
     pub(crate) async fn evicted(&self) {
         self.evict.notified().await;
+    }
+}
+
+impl Admitted {
+    /// Counts the connection as one of an identity, unless that has as many as it may; one that takes over a connected session may always.
+    pub(crate) fn identify(&mut self, identity: &Identity, takes_over: bool) -> Result<(), Full> {
+        let limits = self.admission.limits();
+        let mut state = self.admission.lock();
+        let of_identity = state.per_identity.entry(identity.clone()).or_default();
+        if *of_identity >= limits.per_identity_max && !takes_over {
+            if *of_identity == 0 {
+                state.per_identity.remove(identity);
+            }
+            return Err(Full::Identity);
+        }
+        *of_identity += 1;
+        self.identity = Some(identity.clone());
+        Ok(())
+    }
+}
+
+impl From<TooFast> for Full {
+    fn from(too_fast: TooFast) -> Self {
+        match too_fast {
+            TooFast::Rate => Self::AddressRate,
+            TooFast::Banned => Self::Banned,
+        }
     }
 }
 
@@ -201,11 +289,19 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let mut state = self.admission.lock();
         state.connections = state.connections.saturating_sub(1);
-        if let Some(count) = state.per_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                state.per_address.remove(&self.address);
-            }
+        release(&mut state.per_address, &self.address);
+        if let Some(identity) = &self.identity {
+            release(&mut state.per_identity, identity);
+        }
+    }
+}
+
+/// Counts one less; who has none left costs nothing.
+fn release<K: Hash + Eq>(counts: &mut HashMap<K, usize>, of: &K) {
+    if let Some(count) = counts.get_mut(of) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(of);
         }
     }
 }
@@ -236,6 +332,24 @@ mod tests {
         drop((second, third, fourth));
         assert_eq!(admission.connections(), 0);
         assert!(admission.lock().per_address.is_empty(), "an address that left costs nothing");
+    }
+
+    #[test]
+    fn an_identity_has_as_many_as_it_may_and_one_more_to_take_over() {
+        let admission = admission(ConnectionLimits { per_identity_max: 1, ..Default::default() });
+        let identity = Identity::new("device");
+        let connect = |takes_over| {
+            let mut admitted = admission.admit(HERE).unwrap();
+            admitted.identify(&identity, takes_over).map(|()| admitted)
+        };
+        let first = connect(false).unwrap();
+        assert_eq!(connect(false).unwrap_err(), Full::Identity);
+        let second = connect(true).unwrap();
+        drop(first);
+        assert_eq!(connect(false).unwrap_err(), Full::Identity);
+        drop(second);
+        drop(connect(false).unwrap());
+        assert!(admission.lock().per_identity.is_empty(), "an identity that left costs nothing");
     }
 
     #[test]

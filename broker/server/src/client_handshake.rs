@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::http::header::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::http::{self, StatusCode};
 
 use crate::config::ListenerConfig;
-use crate::handover::{Entry, Newcomer, ShardInput};
+use crate::handover::{Entry, Newcomer, ShardInput, ip_of};
 use crate::metric_names;
 use crate::refuse::{answer_to, refuse};
 use crate::shard::Shard;
@@ -45,6 +45,8 @@ enum Failure {
     HandshakeTimeout,
     #[error("CONNECT took too long")]
     ConnectTimeout,
+    #[error("authentication took too long")]
+    AuthenticateTimeout,
     #[error("sent away to make room")]
     Evicted,
     #[error("closed without a packet")]
@@ -70,6 +72,7 @@ impl Failure {
             Self::WebSocket(_) => "websocket",
             Self::HandshakeTimeout => "handshake_timeout",
             Self::ConnectTimeout => "connect_timeout",
+            Self::AuthenticateTimeout => "authenticate_timeout",
             Self::Evicted => "evicted",
             Self::Silent => "silent",
             Self::NotConnect => "not_connect",
@@ -79,6 +82,37 @@ impl Failure {
             Self::Stopping => "stopping",
         }
     }
+
+    /// Whether it counts towards a ban of the peer's address.
+    fn is_peers_fault(&self) -> bool {
+        match self {
+            Self::Tls(_)
+            | Self::WebSocket(_)
+            | Self::HandshakeTimeout
+            | Self::ConnectTimeout
+            | Self::NotConnect
+            | Self::TooLarge
+            | Self::Decode(_) => true,
+            Self::Refused(refusal) => is_peers_fault(refusal.reason),
+            // Networks break, health checks connect and leave, and the rest is ours.
+            Self::Lost(_) | Self::Silent | Self::AuthenticateTimeout | Self::Evicted | Self::Stopping => false,
+        }
+    }
+}
+
+/// Whether a refused CONNECT counts towards a ban: not when the refusal says that it may succeed later, or elsewhere.
+pub(crate) const fn is_peers_fault(refused: ReasonCode) -> bool {
+    !matches!(
+        refused,
+        ReasonCode::UnspecifiedError
+            | ReasonCode::ImplementationSpecificError
+            | ReasonCode::ServerUnavailable
+            | ReasonCode::ServerBusy
+            | ReasonCode::QuotaExceeded
+            | ReasonCode::ConnectionRateExceeded
+            | ReasonCode::UseAnotherServer
+            | ReasonCode::ServerMoved
+    )
 }
 
 /// Brings one socket in, or closes it.
@@ -88,12 +122,15 @@ pub(crate) async fn run(shard: Rc<Shard>, stream: Stream, entry: Entry) {
     if let Err(failure) = let_in(&shard, stream, entry).await {
         metrics::counter!(metric_names::HANDSHAKES_FAILED, "listener" => listener.name.clone(), "reason" => failure.name()).increment(1);
         tracing::debug!(listener = listener.name, %address, reason = failure.name(), error = %failure, "not let in");
+        if failure.is_peers_fault() {
+            shard.shared.admission.fail(ip_of(&address));
+        }
     }
 }
 
 async fn let_in(shard: &Rc<Shard>, stream: Stream, entry: Entry) -> Result<(), Failure> {
     let accepted_at = Instant::from_std(entry.accepted);
-    let limits = &shard.shared.config.connections;
+    let limits = shard.shared.admission.limits();
     let handshake_until = accepted_at + Duration::from_millis(limits.handshake_ms_max.min(limits.connect_ms_max));
     let connect_until = accepted_at + Duration::from_millis(limits.connect_ms_max);
     let arrived = async {
@@ -106,7 +143,7 @@ async fn let_in(shard: &Rc<Shard>, stream: Stream, entry: Entry) -> Result<(), F
         arrived = arrived => arrived?,
         () = entry.slot.evicted() => return Err(Failure::Evicted),
     };
-    timeout_at(connect_until, authenticate(shard, arrived, entry)).await.map_err(|_| Failure::ConnectTimeout)?
+    timeout_at(connect_until, authenticate(shard, arrived, entry)).await.map_err(|_| Failure::AuthenticateTimeout)?
 }
 
 /// A stream that speaks MQTT, and whom TLS has verified.
@@ -194,7 +231,7 @@ fn refuse_upgrade(status: StatusCode, why: &str) -> ErrorResponse {
 
 /// Reads until CONNECT is whole; judges it from its first bytes.
 async fn receive_connect(shard: &Shard, mut secured: Secured) -> Result<Arrived, Failure> {
-    let bytes_max = shard.shared.config.connections.connect_bytes_max;
+    let bytes_max = shard.shared.admission.limits().connect_bytes_max;
     let mut received = Vec::new();
     loop {
         let more = poll_fn(|cx| {

@@ -115,8 +115,33 @@ impl TlsConfigs for Arc<rustls::ServerConfig> {
 pub struct ConnectionLimits {
     /// Connections in all. One more is closed at once.
     pub connections_max: usize,
-    /// Connections from one address. One more is closed at once.
+    /// Connections from one address; an IPv6 /64 counts as one. One more is closed at once.
     pub per_address_max: usize,
+    /// Connections of one identity; all that name nobody are one. One more is answered with 0x97 (5.0) or 3 (before), unless it takes over a session
+    /// that is connected.
+    pub per_identity_max: usize,
+    /// New connections a second in all, on average; 0 for no limit. More wait unaccepted.
+    pub connect_rate_max: u32,
+    /// New connections at once in all, after a pause.
+    pub connect_burst_max: u32,
+    /// New connections a second from one address, on average; 0 for no limit. One more is closed at once.
+    pub per_address_rate_max: u32,
+    /// New connections at once from one address, after a pause.
+    pub per_address_burst_max: u32,
+    /// Connections a second from one address that may fail, on average; 0 for no limit. One more, and the address is banned: what comes from it is
+    /// closed at once. A connection fails by its TLS or WebSocket handshake, by what is no CONNECT, by a CONNECT that is refused, and by taking too long.
+    pub failed_rate_max: u32,
+    /// Connections from one address that may fail at once, after a pause.
+    pub failed_burst_max: u32,
+    /// How long the first ban is, in milliseconds. Each further one is twice as long as the one before.
+    pub ban_ms_min: u64,
+    /// How long the longest ban is, in milliseconds; an address that has been quiet for so long begins anew. 0 for no bans.
+    pub ban_ms_max: u64,
+    /// Addresses whose rates and bans are remembered; beyond it those are forgotten first of which least is left to remember.
+    pub remembered_addresses_max: usize,
+    /// Whether rates and bans are for connections from loopback, too. By default they are not: tools, tests, and proxies of the same machine come from
+    /// there.
+    pub rates_on_loopback: bool,
     /// Connections that have sent nothing yet. More wait unaccepted, and the oldest is closed to make room.
     pub silent_max: usize,
     /// Connections that have begun to send and are not yet let in. More wait, and the oldest is closed to make room.
@@ -144,6 +169,17 @@ impl Default for ConnectionLimits {
         Self {
             connections_max: 1_000_000,
             per_address_max: 1_000_000,
+            per_identity_max: 1_000_000,
+            connect_rate_max: 5_000,
+            connect_burst_max: 10_000,
+            per_address_rate_max: 200,
+            per_address_burst_max: 2_000,
+            failed_rate_max: 5,
+            failed_burst_max: 50,
+            ban_ms_min: 1_000,
+            ban_ms_max: 600_000,
+            remembered_addresses_max: 65_536,
+            rates_on_loopback: false,
             silent_max: 4096,
             handshakes_max: 512,
             handshake_ms_max: 10_000,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use mooring_core::{ConnectionId, Flow};
+use mooring_core::{ConnectionId, Exchange, Flow};
 use mooring_protocol::{Packet, Version, decode, peek_header};
 use tokio::sync::Notify;
 
@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     /// The start of a packet whose rest has not come; whole packets too, when the engine has stopped to read.
     tail: RefCell<Vec<u8>>,
     tail_is_whole: Cell<bool>,
+    /// While the client authenticates again, and it is its turn.
+    pub(crate) exchange: RefCell<Option<Box<dyn Exchange>>>,
     _admitted: Admitted,
 }
 
@@ -56,7 +58,7 @@ pub(crate) async fn run(shard: Rc<Shard>, connection: Rc<Connection>) {
 
 async fn linger(shard: &Shard, connection: &Connection) {
     let _counted = shard.lingering();
-    let close_within = Duration::from_millis(shard.shared.config.connections.close_ms_max);
+    let close_within = Duration::from_millis(shard.shared.admission.limits().close_ms_max);
     // The peer may have gone, or take longer than it may: either way the socket closes now.
     let _ = tokio::time::timeout(close_within, refuse::close(shard, &connection.transport)).await;
 }
@@ -86,6 +88,7 @@ impl Connection {
             waker: RefCell::new(Waker::noop().clone()),
             tail_is_whole: Cell::new(!tail.is_empty()),
             tail: RefCell::new(tail),
+            exchange: RefCell::default(),
             _admitted: admitted,
         }
     }

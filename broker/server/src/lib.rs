@@ -19,6 +19,7 @@ mod log_thread;
 mod mailbox;
 mod metric_names;
 mod node;
+mod rates;
 mod refuse;
 mod server;
 mod shard;

@@ -18,6 +18,7 @@ pub(crate) const BYTES_SENT: &str = "mooring_bytes_sent_total";
 pub(crate) const SENDS: &str = "mooring_sends_total";
 pub(crate) const CONNECTIONS_ACCEPTED: &str = "mooring_connections_accepted_total";
 pub(crate) const CONNECTIONS_REFUSED: &str = "mooring_connections_refused_total";
+pub(crate) const BANS: &str = "mooring_address_bans_total";
 pub(crate) const ACCEPT_ERRORS: &str = "mooring_accept_errors_total";
 pub(crate) const HANDSHAKES_FAILED: &str = "mooring_handshakes_failed_total";
 pub(crate) const NOTICES: &str = "mooring_client_notices_total";
@@ -45,6 +46,7 @@ pub fn describe_metrics() {
     describe_counter!(SENDS, "Writes to sockets, by shard: each carries all packets that waited for that client");
     describe_counter!(CONNECTIONS_ACCEPTED, "Sockets accepted, by listener");
     describe_counter!(CONNECTIONS_REFUSED, "Sockets closed at once, by reason: the limit that was hit");
+    describe_counter!(BANS, "Addresses banned for a while because too many of their connections failed");
     describe_counter!(ACCEPT_ERRORS, "Failed accepts, by listener; no file descriptor left is the usual reason");
     describe_counter!(HANDSHAKES_FAILED, "Sockets that did not become clients, by listener and reason");
     describe_counter!(NOTICES, "What happened to clients, by kind, as in their timelines");

@@ -10,7 +10,7 @@ use mooring_protocol::{QoS, ReasonCode, TopicFilterBuf, TopicNameBuf};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 
-use crate::config::{ListenerConfig, ListenerKind};
+use crate::config::{ConnectionLimits, ListenerConfig, ListenerKind};
 use crate::error::NodeError;
 use crate::handover::{Accepted, Entry, Inspected, LogInput, ShardInput, Shared, Upgraded, ip_of};
 use crate::mailbox::Mailbox;
@@ -129,6 +129,11 @@ impl Node {
         }
     }
 
+    /// New limits of connections, for those that come from now on; what is set on a listener's socket stays as it was.
+    pub fn set_connection_limits(&self, limits: &ConnectionLimits) {
+        self.shared.admission.set_limits(limits.clone());
+    }
+
     /// New limits for what comes from now on.
     pub fn set_limits(&self, limits: &Limits) {
         for mailbox in &self.shared.shards {
@@ -190,7 +195,7 @@ impl Node {
         let Ok(admitted) = self.shared.admission.admit(ip) else {
             return Ok(());
         };
-        let slot = self.shared.admission.handshake_slot().await;
+        let slot = self.shared.admission.handshake_slot(&admitted).await;
         let listener = ListenerConfig {
             name: listener.to_owned(),
             kind: ListenerKind::Ws,

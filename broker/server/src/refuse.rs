@@ -16,7 +16,7 @@ const LINGER_BYTES_MAX: usize = 4 * READ_BYTES_MAX;
 /// Sends the CONNACK that refuses, then closes.
 pub(crate) async fn refuse(shard: &Shard, transport: Transport, version: Version, reason: ReasonCode) {
     let transport = RefCell::new(transport);
-    let close_within = Duration::from_millis(shard.shared.config.connections.close_ms_max);
+    let close_within = Duration::from_millis(shard.shared.admission.limits().close_ms_max);
     let mut bytes = Vec::new();
     if encode(&ConnAck::new(false, reason).into(), version, &mut bytes).is_err() {
         return;

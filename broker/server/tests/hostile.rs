@@ -1,7 +1,9 @@
 //! What strangers, slow readers and broken machines do to the others: nothing.
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by unwrapping it")]
 
 mod common;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use mooring_log::sim::{Fault, FaultyDisk};
 use mooring_protocol::{QoS, ReasonCode, TopicName, TopicNameBuf, Version};
 use mooring_server::{ConnectionLimits, Durability, ListenerKind, NodeError, Publish, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 async fn is_closed(socket: &mut TcpStream) -> bool {
     let mut byte = [0];
@@ -155,6 +157,110 @@ async fn connections_beyond_the_limits_are_closed_at_once() {
         }
     })
     .await;
+    server.shutdown().await;
+}
+
+/// Connects from an address of loopback and says CONNECT; tells what came.
+async fn connect_from(from: [u8; 4], to: SocketAddr, user: &str) -> Got {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let Ok(stream) = within("connecting", socket.connect(to)).await else {
+        return Got::End;
+    };
+    let mut client = Client::on(stream, Version::V5);
+    let connect = mooring_protocol::Connect { username: Some(user), ..client.connect_packet("somebody") };
+    let mut bytes = Vec::new();
+    mooring_protocol::encode(&connect.into(), Version::V5, &mut bytes).unwrap();
+    match client.send_bytes(&bytes).await {
+        Ok(()) => client.recv().await,
+        Err(_) => Got::End,
+    }
+}
+
+const WELCOME: Got = Got::ConnAck { session_present: false, reason: ReasonCode::Success };
+
+#[tokio::test]
+async fn an_address_that_fails_too_often_is_banned_for_a_while_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), 2);
+    config.connections = ConnectionLimits {
+        rates_on_loopback: true,
+        failed_rate_max: 1,
+        failed_burst_max: 3,
+        ban_ms_min: 1_000,
+        ..config.connections
+    };
+    let server = start(config);
+    let address = address(&server, "plain");
+    let refused = Got::ConnAck { session_present: false, reason: ReasonCode::BadUserNameOrPassword };
+    // The one that is too many is answered still; the ban begins behind it.
+    for _ in 0..4 {
+        assert_eq!(connect_from([127, 0, 0, 2], address, "bad").await, refused);
+    }
+    within("the ban", async { while connect_from([127, 0, 0, 2], address, "good").await != Got::End {} }).await;
+    assert_eq!(connect_from([127, 0, 0, 3], address, "good").await, WELCOME);
+    within("the end of the ban", async {
+        while connect_from([127, 0, 0, 2], address, "good").await != WELCOME {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn connections_faster_than_their_rate_are_closed_at_once_from_one_address_and_wait_in_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), 1);
+    config.connections = ConnectionLimits {
+        rates_on_loopback: true,
+        per_address_rate_max: 1,
+        per_address_burst_max: 2,
+        connect_rate_max: 10,
+        connect_burst_max: 1,
+        ..config.connections
+    };
+    let server = start(config);
+    let address = address(&server, "plain");
+    let began = Instant::now();
+    for last in 2..5 {
+        assert_eq!(connect_from([127, 0, 0, last], address, "good").await, WELCOME);
+    }
+    assert!(began.elapsed() >= Duration::from_millis(190), "{:?}", began.elapsed());
+    assert_eq!(connect_from([127, 0, 0, 9], address, "good").await, WELCOME);
+    assert_eq!(connect_from([127, 0, 0, 9], address, "good").await, WELCOME);
+    assert_eq!(connect_from([127, 0, 0, 9], address, "good").await, Got::End);
+    // A reload puts other limits in force.
+    server.node().set_connection_limits(&ConnectionLimits::default());
+    assert_eq!(connect_from([127, 0, 0, 9], address, "good").await, WELCOME);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_identity_has_so_many_connections_and_one_more_only_to_take_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), 2);
+    config.connections = ConnectionLimits { per_identity_max: 2, ..config.connections };
+    let server = start(config);
+    let address = address(&server, "plain");
+    let connect = async |user: &'static str, client_id: &'static str, version| {
+        let mut client = Client::on(TcpStream::connect(address).await.unwrap(), version);
+        let connect =
+            mooring_protocol::Connect { username: Some(user), clean_start: true, ..client.connect_packet(client_id) };
+        let got = client.connect_with(&connect).await;
+        (client, got)
+    };
+    let refused = |reason| Got::ConnAck { session_present: false, reason };
+    let (_first, got) = connect("device", "first", Version::V5).await;
+    assert_eq!(got, WELCOME);
+    let (mut second, got) = connect("device", "second", Version::V5).await;
+    assert_eq!(got, WELCOME);
+    assert_eq!(connect("device", "third", Version::V5).await.1, refused(ReasonCode::QuotaExceeded));
+    assert_eq!(connect("device", "third", Version::V3_1_1).await.1, refused(ReasonCode::ServerUnavailable));
+    assert_eq!(connect("other", "third", Version::V5).await.1, WELCOME);
+    let (_again, got) = connect("device", "second", Version::V5).await;
+    assert_eq!(got, WELCOME);
+    assert_eq!(second.recv().await, Got::Disconnect(ReasonCode::SessionTakenOver));
     server.shutdown().await;
 }
 

@@ -149,7 +149,7 @@ impl Shard {
     /// Waits until a connection that is to be closed, and takes nothing, has had its time.
     async fn patience_ended(&self, connection: &Connection) {
         connection.ending().await;
-        let close_within = Duration::from_millis(self.shared.config.connections.close_ms_max);
+        let close_within = Duration::from_millis(self.shared.admission.limits().close_ms_max);
         tokio::time::sleep(close_within.min(BLOCKED_CLOSE_MAX)).await;
     }
 

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use mooring_core::notice::{Notice, NoticeKind};
-use mooring_core::{ClientId, ConnectionId, Flow, Identity, Refusal, SessionKey};
+use mooring_core::{ClientId, ConnectionId, Flow, Identity, Principal, Refusal, SessionKey};
 use mooring_protocol::{Connect, Packet, ReasonCode, Version, decode};
 
 use super::Shard;
-use crate::client_handshake::ask;
+use crate::admission::{Admitted, Full};
+use crate::client_handshake::{ask, is_peers_fault};
 use crate::connection::{self, Connection};
-use crate::handover::Newcomer;
+use crate::handover::{Newcomer, ip_of};
+use crate::metric_names;
 use crate::refuse::refuse;
 use crate::transport::Transport;
 
@@ -45,13 +47,16 @@ impl Shard {
             }
             Err(refusal) => {
                 self.tell_refused(&connect, &address, &refusal);
+                if is_peers_fault(refusal.reason) {
+                    self.shared.admission.fail(ip_of(&address));
+                }
                 refuse(&self, newcomer.transport, connect.version, refusal.reason).await;
             }
         }
     }
 
     fn register(self: &Rc<Self>, newcomer: Newcomer<Transport>) {
-        let Newcomer { transport, mut received, principal, admitted, slot, .. } = newcomer;
+        let Newcomer { transport, mut received, principal, mut admitted, slot, .. } = newcomer;
         let Ok(Some((Packet::Connect(connect), connect_bytes))) =
             decode(&received, Version::V5, &self.decode_limits.get())
         else {
@@ -59,10 +64,12 @@ impl Shard {
         };
         let version = connect.version;
         if self.shared.is_stopping() {
-            let shard = Rc::clone(self);
-            tokio::task::spawn_local(
-                async move { refuse(&shard, transport, version, ReasonCode::ServerUnavailable).await },
-            );
+            self.refuse_later(transport, version, ReasonCode::ServerUnavailable);
+            return;
+        }
+        if let Err(full) = self.identify(&mut admitted, &connect, &principal) {
+            metrics::counter!(metric_names::CONNECTIONS_REFUSED, "reason" => full.name()).increment(1);
+            self.refuse_later(transport, version, ReasonCode::QuotaExceeded);
             return;
         }
         let id = self.connections.borrow_mut().vacant();
@@ -79,6 +86,23 @@ impl Shard {
             self.flush_later(id);
         }
         self.schedule_pump();
+    }
+
+    /// Counts a client as one of its identity's, or tells why it can't be.
+    fn identify(&self, admitted: &mut Admitted, connect: &Connect<'_>, principal: &Principal) -> Result<(), Full> {
+        let session = SessionKey { identity: principal.identity.clone(), client_id: ClientId::new(connect.client_id) };
+        let takes_over = self.engine.borrow().is_connected(&session);
+        admitted.identify(&principal.identity, takes_over).inspect_err(|_| {
+            let why = Arc::from(format!("the identity has as many connections as it may (from {})", principal.address));
+            let kind = NoticeKind::ConnectRefused { reason: ReasonCode::QuotaExceeded, why };
+            self.tell(self.now().unix_ms, Notice { session, kind });
+        })
+    }
+
+    /// Refuses a client without waiting for it.
+    fn refuse_later(self: &Rc<Self>, transport: Transport, version: Version, reason: ReasonCode) {
+        let shard = Rc::clone(self);
+        tokio::task::spawn_local(async move { refuse(&shard, transport, version, reason).await });
     }
 
     /// The connection's number is free again.
