@@ -50,6 +50,14 @@ pub(crate) enum Wish {
 }
 
 impl Caller {
+    /// The holder of a token that was presented.
+    pub(crate) async fn of_token(context: &ApiContext, token: &str) -> Result<Self, Problem> {
+        let unknown = || Problem::unauthorized("The token is unknown, expired or revoked: make a new one.");
+        let secret = Secret::parse(SecretKind::ApiToken, token).ok_or_else(unknown)?;
+        let token = context.store.token_by_hash(&secret.hash(), OffsetDateTime::now_utc()).await?;
+        token.map(|token| Self { token }).ok_or_else(unknown)
+    }
+
     /// The user that the token stands for; an operator's token stands for none.
     pub(crate) fn user(&self) -> Result<Uuid, Problem> {
         self.token.user.ok_or_else(|| Problem::forbidden("This needs a person's token; the token is an operator's."))
@@ -106,10 +114,7 @@ impl FromRequestParts<ApiContext> for Caller {
     async fn from_request_parts(parts: &mut Parts, context: &ApiContext) -> Result<Self, Problem> {
         let token = bearer(&parts.headers)
             .ok_or_else(|| Problem::unauthorized("Send a token as `Authorization: Bearer <token>`."))?;
-        let unknown = || Problem::unauthorized("The token is unknown, expired or revoked: make a new one.");
-        let secret = Secret::parse(SecretKind::ApiToken, token).ok_or_else(unknown)?;
-        let token = context.store.token_by_hash(&secret.hash(), OffsetDateTime::now_utc()).await?;
-        token.map(|token| Self { token }).ok_or_else(unknown)
+        Self::of_token(context, token).await
     }
 }
 

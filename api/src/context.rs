@@ -8,7 +8,7 @@ use mooring_server::Node;
 use mooring_store::Store;
 use time::Duration;
 
-use crate::{CommandDesk, Revoker};
+use crate::{CommandDesk, Revoker, StatusDesk};
 
 /// Everything a handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub struct ApiContext {
     pub commands: Arc<CommandDesk>,
     /// Takes certificates back.
     pub revoker: Revoker,
+    /// Tells others what is revoked.
+    pub status: StatusDesk,
     /// How long certificates are valid.
     pub lifetimes: Lifetimes,
 }

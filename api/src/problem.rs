@@ -51,6 +51,8 @@ problems! {
     enrolment_secret_used = CONFLICT, "enrolment-secret-used", "The enrolment secret was used";
     enrolment_secret_expired = FORBIDDEN, "enrolment-secret-expired", "The enrolment secret has expired";
     device_retired = FORBIDDEN, "device-retired", "The device is retired";
+    certificate_not_in_force = FORBIDDEN, "certificate-not-in-force", "The certificate is no longer in force";
+    key_generation_refused = FORBIDDEN, "key-generation-refused", "Keys are made by devices alone";
     claim_refused = FORBIDDEN, "claim-refused", "Unknown device or wrong claim code";
     already_claimed = CONFLICT, "already-claimed", "The device has an owner";
     device_not_reachable = CONFLICT, "device-not-reachable", "The device is not connected";

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use mooring_auth::{RevokedSet, Rights};
@@ -21,6 +22,7 @@ use uuid::Uuid;
 pub struct Revoker {
     store: Store,
     live: Option<LiveBroker>,
+    revision: Arc<AtomicU64>,
 }
 
 /// What has to hear of a revocation at once.
@@ -146,7 +148,18 @@ impl Revoker {
     /// Tells a running broker, too, when there is one.
     #[must_use]
     pub fn new(store: Store, live: Option<LiveBroker>) -> Self {
-        Self { store, live }
+        Self { store, live, revision: Arc::default() }
+    }
+
+    /// Whether the live set has this certificate.
+    #[must_use]
+    pub fn is_revoked(&self, issuer: KeyId, serial: Serial) -> bool {
+        self.live.as_ref().is_some_and(|live| live.revoked.contains(issuer, serial))
+    }
+
+    /// Moves with each revocation: what was made of another revision may miss one.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     /// Does it. The database comes first: what it has not taken, no connection is closed for.
@@ -162,6 +175,7 @@ impl Revoker {
         }
         let now = OffsetDateTime::now_utc();
         let certificates = self.record(order, now).await?;
+        self.revision.fetch_add(1, Ordering::Release);
         let recorded = Instant::now();
         let mut receipt = Receipt::new(order, now, &certificates);
         if let Some(live) = &self.live {

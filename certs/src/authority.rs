@@ -22,6 +22,8 @@ use crate::serial::KeyId;
 /// Written last: where it is, the authority is whole.
 const METADATA_FILE: &str = "ca.toml";
 const METADATA_FORMAT: u32 = 1;
+/// How much of a key identifier is in names: in those of the intermediates, their files and URLs.
+pub(crate) const KEY_ID_DIGITS_SHOWN: usize = 8;
 
 /// A certificate authority that is ready to issue. The root's key is not held: only making intermediates needs it.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct Authority {
     devices: Intermediate,
     clients: Intermediate,
     servers: Intermediate,
+    /// Where others find lists, OCSP and issuers: in every leaf, when it is known.
+    public_url: Option<String>,
     pub(crate) random: SystemRandom,
 }
 
@@ -128,7 +132,7 @@ impl Authority {
         let root = CaCertificate::read(dir, CaRole::Root, None, &metadata)?;
         let open = |role| Intermediate::open(dir, keys, role, &root, &metadata);
         let (devices, clients, servers) = (open(CaRole::Devices)?, open(CaRole::Clients)?, open(CaRole::Servers)?);
-        Ok(Self { metadata, root, devices, clients, servers, random: SystemRandom::new() })
+        Ok(Self { metadata, root, devices, clients, servers, public_url: None, random: SystemRandom::new() })
     }
 
     /// Opens the authority of a directory, or makes it; the flag is true when it is new.
@@ -137,6 +141,24 @@ impl Authority {
             Err(Error::NotFound(_)) => Ok((Self::create(dir, options)?, true)),
             other => Ok((other?, false)),
         }
+    }
+
+    /// Names in every leaf from now on where others can ask about it: below this URL are `.well-known/crl/`, `.well-known/ca/` and `ocsp`.
+    pub fn set_public_url(&mut self, url: &str) {
+        self.public_url = Some(url.trim_end_matches('/').to_owned());
+    }
+
+    pub(crate) fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
+    }
+
+    /// The key of the intermediate that a file name means: `devices` for the one that signs now, `devices-1a2b3c4d` for the one with this key.
+    pub fn issuer_of_label(&self, label: &str) -> Option<KeyId> {
+        let named = self.intermediates().find(|(role, intermediate)| {
+            let key_id = intermediate.certificate.key_id;
+            label == role.name() || label == role.label(key_id)
+        });
+        named.map(|(_, intermediate)| intermediate.certificate.key_id)
     }
 
     /// The trust domain of every id that this authority gives.
@@ -175,6 +197,22 @@ impl Authority {
     pub fn bundle_pem(&self) -> String {
         let intermediates = CaRole::INTERMEDIATES.map(|role| pem::encode(pem::CERTIFICATE, self.certificate(role)));
         self.root_pem() + &intermediates.concat()
+    }
+
+    /// The root, then every intermediate.
+    pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        let intermediates = self.intermediates().map(|(_, intermediate)| intermediate.certificate.der.clone());
+        std::iter::once(self.root.der.clone()).chain(intermediates).collect()
+    }
+
+    /// The key identifier of every intermediate that signs, with its role.
+    pub fn issuers(&self) -> Vec<(CaRole, KeyId)> {
+        self.intermediates().map(|(role, intermediate)| (role, intermediate.certificate.key_id)).collect()
+    }
+
+    /// The certificate of the intermediate with this key.
+    pub fn issuer_certificate(&self, key_id: KeyId) -> Option<&CertificateDer<'static>> {
+        self.intermediate_of_key(key_id).map(|(_, intermediate)| &intermediate.certificate.der)
     }
 
     /// The intermediate that signs a kind of peer.
@@ -218,6 +256,12 @@ impl CaRole {
             Self::Clients => "clients",
             Self::Servers => "servers",
         }
+    }
+
+    /// The name of the intermediate of this role with this key, in file names and URLs.
+    pub fn label(self, key_id: KeyId) -> String {
+        let digits = key_id.to_string();
+        format!("{self}-{}", digits.get(..KEY_ID_DIGITS_SHOWN).unwrap_or_default())
     }
 
     pub(crate) fn key_file(self) -> String {

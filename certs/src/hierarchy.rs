@@ -8,7 +8,7 @@ use ring::rand::SystemRandom;
 use rustls_pki_types::CertificateDer;
 use time::{Duration, UtcOffset};
 
-use crate::authority::{CaOptions, CaRole};
+use crate::authority::{CaOptions, CaRole, KEY_ID_DIGITS_SHOWN};
 use crate::error::{Error, Result};
 use crate::issue::BACKDATE;
 use crate::keystore::{CaKey, KeyStore};
@@ -20,7 +20,6 @@ const INTERMEDIATE_DAYS: i64 = 10 * 365;
 /// RFC 5280, appendix A.1: a common name has at most 64 characters, and that of an intermediate is longer than the
 /// organisation's by its role and key id.
 const ORGANISATION_BYTES_MAX: usize = 40;
-const KEY_ID_DIGITS_SHOWN: usize = 8;
 const _: () = assert!(ORGANISATION_BYTES_MAX + " devices ".len() + KEY_ID_DIGITS_SHOWN <= 64);
 
 /// Makes the keys and certificates of a new authority, and hands each certificate to `save` once its key is kept.

@@ -3,12 +3,17 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, IsCa, KeyUsagePurpose, PublicKeyData, SanType};
+use rcgen::{
+    CertificateParams, CrlDistributionPoint, CustomExtension, DistinguishedName, DnType, IsCa, KeyUsagePurpose,
+    PublicKeyData, SanType,
+};
 use rustls_pki_types::{CertificateDer, DnsName};
 use time::{Duration, OffsetDateTime, UtcOffset};
 
 use crate::authority::{Authority, CaCertificate, CaRole};
 use crate::csr::SigningRequest;
+use crate::der::OID;
+use crate::der_write::{sequence, value};
 use crate::error::{Error, Result};
 use crate::ids::{ClientUuid, DeviceId, ServerName, SpiffeId, SpiffeKind};
 use crate::keystore::PrivateKey;
@@ -152,6 +157,9 @@ impl Authority {
         params.serial_number = Some(serial.as_be_bytes().to_vec().into());
         params.not_before = not_before;
         params.not_after = not_after;
+        if let Some(url) = self.public_url() {
+            name_sources(&mut params, url, &role.label(issuer.certificate.key_id));
+        }
         let der: CertificateDer<'static> = params.signed_by(key, &issuer.issuer)?.into();
 
         let issuer_der = issuer.certificate.der.clone();
@@ -183,6 +191,23 @@ fn leaf_params(role: CaRole, spiffe_id: &SpiffeId, other_names: Vec<SanType>) ->
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }
+
+/// Where others ask about a leaf: the list of its issuer (RFC 5280, 4.2.1.13), OCSP, and the issuer's certificate (4.2.2.1).
+fn name_sources(params: &mut CertificateParams, url: &str, issuer: &str) {
+    params.crl_distribution_points =
+        vec![CrlDistributionPoint { uris: vec![format!("{url}/.well-known/crl/{issuer}.crl")] }];
+    let access = |method: &[u8], uri: String| sequence(&[&value(OID, method), &value(URI_NAME, uri.as_bytes())]);
+    let ocsp = access(ACCESS_OCSP, format!("{url}/ocsp"));
+    let issuers = access(ACCESS_CA_ISSUERS, format!("{url}/.well-known/ca/{issuer}.cer"));
+    let content = sequence(&[&ocsp, &issuers]);
+    params.custom_extensions = vec![CustomExtension::from_oid_content(AUTHORITY_INFORMATION_ACCESS, content)];
+}
+
+const AUTHORITY_INFORMATION_ACCESS: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 1, 1];
+const ACCESS_OCSP: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01];
+const ACCESS_CA_ISSUERS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x02];
+/// The tag of a URI among the kinds of names (RFC 5280, 4.2.1.6).
+const URI_NAME: u8 = 0x86;
 
 /// The start and the end of a leaf, in UTC and whole seconds as X.509 has them: what is handed back is what the
 /// certificate says.

@@ -55,5 +55,5 @@ pub use issue::{Issued, ServerNames, Validity};
 pub use keystore::{CaKey, KeyStore, PrivateKey, generate_key_pem};
 pub use leaf::{LeafError, LeafIdentity};
 pub use ocsp::{CertId, CertStatus, OcspFailure, OcspRequest, OcspResponder};
-pub use pkcs7::certs_only;
+pub use pkcs7::{certs_only, csr_attributes};
 pub use serial::{KeyId, RevocationReason, Serial};

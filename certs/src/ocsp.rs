@@ -10,6 +10,7 @@ use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use crate::authority::{Authority, CaCertificate};
+use crate::csr::oid::ECDSA_SHA256;
 use crate::der::{self, DerError, INTEGER, OCTET_STRING, OID, Reader};
 use crate::der_write::{ENUMERATED, bits, constructed, context, generalized_time, octets, sequence, value};
 use crate::error::{Error, Result};
@@ -28,7 +29,6 @@ const BASIC_RESPONSE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 
 const NONCE: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x02];
 /// id-pkix-ocsp-nocheck, in numbers.
 const NO_CHECK: &[u64] = &[1, 3, 6, 1, 5, 5, 7, 48, 1, 5];
-const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 
 /// What a client asks.
 #[derive(Debug, Clone)]

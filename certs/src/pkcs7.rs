@@ -1,7 +1,8 @@
-//! PKCS#7 with certificates and nothing else, as EST answers (RFC 7030, 4.1.3 and 4.2.3; RFC 5652, 5).
+//! What EST answers with: PKCS#7 with certificates and nothing else (RFC 7030, 4.1.3 and 4.2.3; RFC 5652, 5), and what a request should have.
 
 use rustls_pki_types::CertificateDer;
 
+use crate::csr::oid;
 use crate::der::{INTEGER, OID};
 use crate::der_write::{SET, constructed, context, sequence, value};
 
@@ -20,4 +21,11 @@ pub fn certs_only(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
         &empty_set,
     ]);
     sequence(&[&value(OID, SIGNED_DATA), &value(context(0), &signed_data)])
+}
+
+/// CsrAttrs (RFC 7030, 4.5.2): a key on P-256 or P-384, and ECDSA with SHA-256.
+pub fn csr_attributes() -> Vec<u8> {
+    let curves = constructed(SET, &[&value(OID, oid::P256), &value(OID, oid::P384)]);
+    let key = sequence(&[&value(OID, oid::EC_PUBLIC_KEY), &curves]);
+    sequence(&[&key, &value(OID, oid::ECDSA_SHA256)])
 }

@@ -150,3 +150,28 @@ fn openssl_reads_the_certificates_of_a_pkcs7() {
     bench.write("empty.der", certs_only(&[]));
     bench.run("pkcs7 -inform DER -in empty.der -print_certs");
 }
+
+#[test]
+fn a_leaf_names_where_to_ask_about_it_only_where_that_is_known() {
+    let mut bench = Bench::new();
+    bench.write("leaf.pem", device(&bench, UUID).chain_pem);
+    let shown = bench.run("x509 -in leaf.pem -noout -text");
+    assert!(!shown.contains("CRL Distribution") && !shown.contains("Authority Information Access"), "{shown}");
+    bench.authority.set_public_url("http://pki.example/");
+    let issued = device(&bench, UUID);
+    bench.verify(&issued, "sslclient", NOW).expect("the extensions are no hindrance");
+    bench.write("leaf.pem", issued.chain_pem);
+    let shown = bench.run("x509 -in leaf.pem -noout -text -ocsp_uri");
+    let label = CaRole::Devices.label(bench.authority.key_id(CaRole::Devices));
+    for expected in [
+        format!("URI:http://pki.example/.well-known/crl/{label}.crl"),
+        format!("CA Issuers - URI:http://pki.example/.well-known/ca/{label}.cer"),
+        "OCSP - URI:http://pki.example/ocsp".to_owned(),
+    ] {
+        assert!(shown.contains(&expected), "no {expected} in {shown}");
+    }
+    for name in ["devices", &label] {
+        assert_eq!(bench.authority.issuer_of_label(name), Some(bench.authority.key_id(CaRole::Devices)));
+    }
+    assert_eq!(bench.authority.issuer_of_label("root"), None);
+}

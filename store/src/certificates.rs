@@ -1,5 +1,6 @@
 //! Certificates that the authority issued, and those that it took back.
 
+use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -178,7 +179,9 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<Vec<String>> {
         let mut tx = self.begin().await?;
-        if tx.row("SELECT id FROM devices WHERE id = $1", &params![device]).await?.is_none() {
+        // The lock makes a renewal wait here, and then find its certificate revoked.
+        let sql = format!("SELECT id FROM devices WHERE id = $1{}", tx.for_update());
+        if tx.row(AssertSqlSafe(sql), &params![device]).await?.is_none() {
             return Err(StoreError::NotFound { what: "device" });
         }
         let serials = revoke_certificates_of_device(&mut tx, device, reason, now).await?;
@@ -237,7 +240,7 @@ fn holder(row: &Row) -> Result<CertificateHolder> {
     }
 }
 
-fn certificate(row: &Row) -> Result<Certificate> {
+pub(crate) fn certificate(row: &Row) -> Result<Certificate> {
     let revoked = match row.time_opt("revoked_at")? {
         Some(at) => Some((at, reason(row)?)),
         None => None,

@@ -4,8 +4,9 @@ use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::certificates::insert_certificate;
+use crate::certificates::{certificate as certificate_of, insert_certificate};
 use crate::sql::{Row, params};
+use crate::tx::Tx;
 use crate::{CertificateHolder, NewCertificate, Result, Store, StoreError};
 
 /// Why a device may not enrol.
@@ -28,7 +29,79 @@ pub enum EnrolError {
     Store(#[from] StoreError),
 }
 
+/// Why a certificate may not be renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewError {
+    /// No certificate with this number, or not this holder's.
+    #[error("the certificate is not on record")]
+    Unknown,
+    /// It was taken back.
+    #[error("the certificate is revoked")]
+    Revoked,
+    /// Its time is over.
+    #[error("the certificate has expired")]
+    Expired,
+    /// The device is out of service.
+    #[error("the device is retired")]
+    Retired,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Store {
+    /// Records the certificate that follows on another of the same holder, in one transaction: of a revocation and a renewal at once, either the
+    /// renewal is refused, or the revocation of the holder finds both.
+    pub async fn renew(
+        &self,
+        current_serial: &str,
+        now: OffsetDateTime,
+        certificate: &NewCertificate,
+    ) -> Result<(), RenewError> {
+        let mut tx = self.begin().await?;
+        // The device before its certificates, as a retirement does.
+        if let CertificateHolder::Device(device) = certificate.holder {
+            match check_in_service(&mut tx, device).await? {
+                None => return Err(RenewError::Unknown),
+                Some(false) => return Err(RenewError::Retired),
+                Some(true) => {}
+            }
+        }
+        let sql = format!("SELECT * FROM certificates WHERE serial = $1{}", tx.for_update());
+        let row = tx.row(AssertSqlSafe(sql), &params![current_serial]).await?.ok_or(RenewError::Unknown)?;
+        let current = certificate_of(&row)?;
+        if current.holder != certificate.holder {
+            return Err(RenewError::Unknown);
+        }
+        if current.revoked.is_some() {
+            return Err(RenewError::Revoked);
+        }
+        if current.not_after <= now {
+            return Err(RenewError::Expired);
+        }
+        insert_certificate(&mut tx, certificate, now).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Records a certificate that an operator gives a device, without a secret.
+    pub async fn record_for_device(
+        &self,
+        device: Uuid,
+        now: OffsetDateTime,
+        certificate: &NewCertificate,
+    ) -> Result<(), EnrolError> {
+        let mut tx = self.begin().await?;
+        match check_in_service(&mut tx, device).await? {
+            None => return Err(StoreError::NotFound { what: "device" }.into()),
+            Some(false) => return Err(EnrolError::Retired),
+            Some(true) => {}
+        }
+        let sql = "UPDATE devices SET enrolled_at = COALESCE(enrolled_at, $2) WHERE id = $1";
+        tx.execute(sql, &params![device, now]).await?;
+        insert_certificate(&mut tx, certificate, now).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// Uses up the secret and records the certificate, in one transaction. Of several racing calls with one secret exactly one succeeds.
     pub async fn enrol(
         &self,
@@ -86,6 +159,13 @@ impl Store {
         let sql = "INSERT INTO enrolment_secrets (hash, device_id, created_at, expires_at) VALUES ($1, $2, $3, $4)";
         self.execute(sql, &params![secret_hash, device, now, expires_at]).await.map(drop)
     }
+}
+
+/// Whether a device is in service, none without such a device; it stays so until the commit.
+async fn check_in_service(tx: &mut Tx, device: Uuid) -> Result<Option<bool>> {
+    let sql = format!("SELECT retired_at FROM devices WHERE id = $1{}", tx.for_update());
+    let row = tx.row(AssertSqlSafe(sql), &params![device]).await?;
+    row.map(|row| Ok(row.time_opt("retired_at")?.is_none())).transpose()
 }
 
 const SECRET_AND_DEVICE: &str = "SELECT secrets.device_id, secrets.expires_at, secrets.used_at, devices.retired_at \

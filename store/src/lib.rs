@@ -37,7 +37,7 @@ pub use certificates::{Certificate, CertificateHolder, NewCertificate, Revocatio
 pub use claims::{ClaimError, Ownership};
 pub use commands::{Command, CommandResult, NewCommand};
 pub use devices::{Device, NewDevice, Presence};
-pub use enrolment::EnrolError;
+pub use enrolment::{EnrolError, RenewError};
 pub use error::{Result, StoreError};
 pub use events::{DeadLetter, DuplicateEvent, EventFilter, EventKind, EventRow};
 pub use grants::{Grant, GrantRole, NewGrant};

@@ -5,10 +5,12 @@ mod certificates;
 mod claims;
 mod commands;
 mod devices;
+mod est;
 mod events;
 mod page;
 pub(crate) mod revocation;
 mod shadow;
+mod status;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -35,6 +37,24 @@ pub fn router(context: ApiContext, body_bytes_max: usize) -> Router {
         .with_state(context)
 }
 
+/// What others ask about certificates, and nothing else: lists, OCSP and the issuers' certificates. All of it is signed, so it may go over plain
+/// HTTP: whoever asks it may be about to decide whether to trust a TLS server.
+pub fn status_router(context: ApiContext) -> Router {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(status::list))
+        .routes(routes!(status::issuer))
+        .routes(routes!(status::ocsp_post))
+        .routes(routes!(status::ocsp_get));
+    let (routes, _) = routes.split_for_parts();
+    routes
+        .fallback(|| async { Problem::not_found("Here are /.well-known/crl/, /.well-known/ca/ and /ocsp only.") })
+        .layer(DefaultBodyLimit::max(STATUS_BODY_BYTES_MAX))
+        .layer(middleware::from_fn(finish))
+        .with_state(context)
+}
+
+const STATUS_BODY_BYTES_MAX: usize = 16 * 1024;
+
 /// The description of the API (OpenAPI 3.1), as JSON.
 pub fn openapi_json() -> String {
     let (_, description) = described().split_for_parts();
@@ -57,6 +77,8 @@ async fn openapi() -> impl axum::response::IntoResponse {
     modifiers(&Security),
     tags(
         (name = "certificates", description = "How a device gets its identity"),
+        (name = "est", description = "The same by EST (RFC 7030), for clients that speak it"),
+        (name = "status", description = "What is revoked, for others: CRL and OCSP"),
         (name = "devices", description = "Devices, their state and history"),
         (name = "commands", description = "Telling a device what to do")
     )
@@ -78,6 +100,11 @@ impl Modify for Security {
             "enrolment",
             scheme(HttpAuthScheme::Basic, "The device's id as user name, its one-time enrolment secret as password."),
         );
+        let mutual = "The certificate that is in force, in the TLS handshake.";
+        components.add_security_scheme(
+            "certificate",
+            SecurityScheme::MutualTls { description: Some(mutual.to_owned()), extensions: None, deprecated: None },
+        );
     }
 }
 
@@ -86,6 +113,15 @@ fn described() -> OpenApiRouter<ApiContext> {
         .routes(routes!(certificates::sign))
         .routes(routes!(revocation::revoke))
         .routes(routes!(authority::bundle))
+        .routes(routes!(est::ca_certificates))
+        .routes(routes!(est::simple_enrol))
+        .routes(routes!(est::simple_reenrol))
+        .routes(routes!(est::csr_attributes))
+        .routes(routes!(est::server_key_generation))
+        .routes(routes!(status::list))
+        .routes(routes!(status::issuer))
+        .routes(routes!(status::ocsp_post))
+        .routes(routes!(status::ocsp_get))
         .routes(routes!(devices::list))
         .routes(routes!(devices::one))
         .routes(routes!(revocation::retire))

@@ -1,7 +1,7 @@
 //! Enrolment: a secret works once, in its time, for its device.
 
 use futures_util::future::join_all;
-use mooring_store::{CertificateHolder, EnrolError, StoreError};
+use mooring_store::{CertificateHolder, EnrolError, RenewError, RevocationReason, StoreError};
 use time::Duration;
 use uuid::Uuid;
 
@@ -19,6 +19,9 @@ on_both_databases!(
     a_failed_enrolment_leaves_the_secret_usable,
     only_a_certificate_of_the_device_is_recorded,
     a_device_can_get_a_further_secret,
+    a_renewal_follows_on_a_certificate_in_force,
+    of_renewals_and_a_revocation_of_the_device_at_once_none_is_left_in_force,
+    an_operator_gives_a_device_in_service_a_certificate_without_a_secret,
 );
 
 async fn enrolling_records_the_certificate(db: Database) {
@@ -120,4 +123,52 @@ async fn a_device_can_get_a_further_secret(db: Database) {
 
     let unknown = db.store.create_enrolment_secret(Uuid::now_v7(), &fresh_hash(), end, NOW).await;
     assert!(matches!(unknown, Err(StoreError::NotFound { .. })));
+}
+
+async fn a_renewal_follows_on_a_certificate_in_force(db: Database) {
+    let (device, other) = (db.device().await, db.device().await);
+    let current = new_certificate(device);
+    db.store.enrol(device, &hash_of(device, b's'), NOW, &current).await.unwrap();
+    let renew = |serial: String, at, holder| {
+        let store = db.store.clone();
+        async move { store.renew(&serial, at, &new_certificate(holder)).await }
+    };
+    renew(current.serial.clone(), NOW, device).await.unwrap();
+    assert_eq!(db.store.certificates_of_device(device).await.unwrap().len(), 2);
+    assert!(matches!(renew("00ff".to_owned(), NOW, device).await, Err(RenewError::Unknown)));
+    assert!(matches!(renew(current.serial.clone(), NOW, other).await, Err(RenewError::Unknown)));
+    assert!(matches!(renew(current.serial.clone(), NOW, Uuid::now_v7()).await, Err(RenewError::Unknown)));
+    assert!(matches!(renew(current.serial.clone(), current.not_after, device).await, Err(RenewError::Expired)));
+    db.store.revoke_certificate(&current.serial, RevocationReason::Unspecified, NOW).await.unwrap();
+    assert!(matches!(renew(current.serial.clone(), NOW, device).await, Err(RenewError::Revoked)));
+    db.store.retire_device(device, NOW).await.unwrap();
+    assert!(matches!(renew(current.serial.clone(), NOW, device).await, Err(RenewError::Retired)));
+    assert_eq!(db.store.certificates_of_device(device).await.unwrap().len(), 2);
+}
+
+async fn of_renewals_and_a_revocation_of_the_device_at_once_none_is_left_in_force(db: Database) {
+    let device = db.device().await;
+    let current = new_certificate(device);
+    db.store.enrol(device, &hash_of(device, b's'), NOW, &current).await.unwrap();
+    let renewals = (0..8).map(|_| {
+        let (store, serial) = (db.store.clone(), current.serial.clone());
+        tokio::spawn(async move { drop(store.renew(&serial, NOW, &new_certificate(device)).await) })
+    });
+    let renewals: Vec<_> = renewals.collect();
+    db.store.revoke_certificates_of_device(device, RevocationReason::KeyCompromise, NOW).await.unwrap();
+    join_all(renewals).await;
+    let certificates = db.store.certificates_of_device(device).await.unwrap();
+    assert!(certificates.iter().all(|certificate| certificate.revoked.is_some()), "{certificates:?}");
+}
+
+async fn an_operator_gives_a_device_in_service_a_certificate_without_a_secret(db: Database) {
+    let device = db.device().await;
+    db.store.record_for_device(device, NOW, &new_certificate(device)).await.unwrap();
+    assert_eq!(db.store.device(device).await.unwrap().unwrap().enrolled_at, Some(NOW));
+    let nobody = Uuid::now_v7();
+    let unknown = db.store.record_for_device(nobody, NOW, &new_certificate(nobody)).await;
+    assert!(matches!(unknown, Err(EnrolError::Store(StoreError::NotFound { .. }))));
+    db.store.retire_device(device, NOW).await.unwrap();
+    let retired = db.store.record_for_device(device, NOW, &new_certificate(device)).await;
+    assert!(matches!(retired, Err(EnrolError::Retired)));
 }

@@ -67,6 +67,9 @@ fn introduce(instance: &Instance, config: &Config) {
         output::line(format_args!("MQTT   {address} ({name})"));
     }
     output::line(format_args!("HTTPS  {} (API, certificate signing, MQTT over WebSocket at /mqtt)", addresses.http));
+    if let Some(status) = addresses.status {
+        output::line(format_args!("Status http://{status} (certificate revocation lists, OCSP)"));
+    }
     output::line(format_args!("Admin  http://{} (metrics, health, `mooring ctl`)", addresses.admin));
     output::line("Ready.");
     if instance.is_new() {

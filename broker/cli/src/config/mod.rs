@@ -103,6 +103,8 @@ pub(crate) struct Certificates {
     pub(crate) server_days: u32,
     pub(crate) enrolment_days: u32,
 }
+    pub(crate) public_url: Option<String>,
+    pub(crate) status_bind: Option<SocketAddr>,
 
 /// `[events]`
 #[derive(Clone, Debug)]
@@ -139,7 +141,15 @@ impl Default for Config {
             admin: Admin { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090) },
             database_url: None,
             acl_file: None,
-            certificates: Certificates { device_days: 365, client_days: 90, server_days: 90, enrolment_days: 365 },
+            password_file: None,
+            certificates: Certificates {
+                device_days: 365,
+                client_days: 90,
+                server_days: 90,
+                enrolment_days: 365,
+                public_url: None,
+                status_bind: None,
+            },
             events: Events { filters: default_event_filters(), batch_max: 5_000 },
             connections: ConnectionLimits::default(),
             limits: Limits::DEFAULT,

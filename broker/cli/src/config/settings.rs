@@ -71,6 +71,10 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
 
     "events.filters" = "[\"devices/+/telemetry\", \"devices/+/events/+\", \"devices/+/logs\", \"devices/+/state/reported\", \"devices/+/commands/+/result/+\", \"devices/+/update/status\", \"devices/+/presence\"]", "Messages on these topics are kept in the database, each once.",
         |config, value| config.events.filters = filters(value)?;
+    "certificates.public_url" = "", "Where others reach .well-known/crl/, .well-known/ca/ and ocsp, such as \"http://pki.example.com\": named in every certificate from then on.",
+        |config, value| config.certificates.public_url = Some(http_url(value)?);
+    "certificates.status_bind" = "", "A plain HTTP listener for these three, which are signed and need no TLS. Without it they are on the HTTPS listener alone.",
+        |config, value| config.certificates.status_bind = Some(value.address()?);
     "events.batch_max" = "5000", "Events in one transaction of the database.",
         |config, value| config.events.batch_max = number(value, 1, 100_000)?;
 
@@ -196,6 +200,17 @@ fn filters(value: &Value) -> Result<Vec<TopicFilterBuf>, String> {
 fn database_url(value: &Value) -> Result<String, String> {
     let url = value.text()?;
     if ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme)) {
+fn http_url(value: &Value) -> Result<String, String> {
+    let url = value.text()?;
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let printable = url.bytes().all(|byte| byte.is_ascii_graphic());
+    if printable && rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['?', '#'])) {
+        Ok(url)
+    } else {
+        Err("expected http://host or https://host, with a port or a path if need be".to_owned())
+    }
+}
+
         Ok(url)
     } else {
         // The value may hold a password: it is not repeated.

@@ -1,7 +1,11 @@
 //! EST (RFC 7030) and renewal, as `curl` and `openssl` do them.
 
+use std::io::{Read, Write};
 use std::process::Command;
 
+use mooring_sim::Credentials;
+
+use crate::mqtt::tls_stream;
 use crate::server::{Device, Home, MOORING, Server, text};
 
 struct Case {
@@ -19,7 +23,7 @@ impl Case {
         let case = Self { home, server, device };
         case.run(
             "openssl ecparam -name prime256v1 -genkey -noout -out device.key; openssl req -new -key device.key -subj /CN=x -out device.csr; \
-             openssl req -in device.csr -outform DER | openssl base64 -out device.b64",
+             openssl req -in device.csr -outform DER | openssl base64 -out device.b64; openssl pkcs8 -topk8 -nocrypt -in device.key -out device.pk8",
         );
         case
     }
@@ -43,6 +47,16 @@ impl Case {
             .output()
             .unwrap();
         text(&output)
+    }
+
+    fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.home.path().join(file)).unwrap()
+    }
+
+    /// A connection with the device's certificate.
+    fn https(&self) -> impl Read + Write + use<> {
+        let credentials = Credentials { key_pem: self.read("device.pk8"), chain_pem: self.read("device.pem") };
+        tls_stream(self.server.https, &self.read("data/ca.pem"), &credentials).unwrap()
     }
 
     /// Enrols by EST: `device.pem`.
@@ -128,28 +142,36 @@ fn attack_renewal_with_a_revoked_certificate_is_refused_also_on_a_connection_fro
     let case = Case::new();
     case.enrol();
     // One connection for two requests: the second comes after the revocation, without a handshake that could refuse it.
-    let said = case.run(
-        "{ echo next; } > /dev/null; \
-         python3 - data/ca.pem \"$(api / -o /dev/null -w '%{url_effective}')\" <<'PYTHON'\n\
-import http.client, ssl, subprocess, sys, urllib.parse\n\
-context = ssl.create_default_context(cafile=sys.argv[1])\n\
-context.load_cert_chain('device.pem', 'device.key')\n\
-connection = http.client.HTTPSConnection(urllib.parse.urlparse(sys.argv[2]).netloc, context=context)\n\
-csr = open('device.csr', 'rb').read()\n\
-def renew():\n\
-    connection.request('POST', '/v1/certificates', csr)\n\
-    answer = connection.getresponse()\n\
-    return answer.status, answer.read().decode()[:60]\n\
-print('before', renew())\n\
-serial = subprocess.check_output(['openssl', 'x509', '-in', 'device.pem', '-noout', '-serial'], text=True).strip()\n\
-subprocess.check_call(['mooring', 'ca', 'revoke', '--serial', serial, '--config', 'mooring.toml'])\n\
-print('after', renew())\n\
-PYTHON\n\
-         est simplereenroll --cert device.pem --key device.key --data-binary @device.b64",
-    );
-    assert!(said.contains("before (201,"), "{said}");
-    assert!(said.contains("after (403,") && said.contains("certificate-not-in-force"), "{said}");
-    assert!(said.contains("certificate revoked") || said.contains("alert"), "a new handshake is refused: {said}");
+    let mut connection = case.https();
+    assert!(renew(&mut connection, &case.read("device.csr")).starts_with("HTTP/1.1 201"));
+    let revoked = case.run("mooring ca revoke --serial $(openssl x509 -in device.pem -noout -serial)");
+    assert!(revoked.contains("certificate.revoke"), "{revoked}");
+    let refused = renew(&mut connection, &case.read("device.csr"));
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("certificate-not-in-force"), "{refused}");
+    let said = case.run("est simplereenroll --cert device.pem --key device.key --data-binary @device.b64");
+    assert!(said.contains("certificate revoked"), "a new handshake is refused: {said}");
+}
+
+/// Posts a signing request over a connection that stays: the answer.
+fn renew(connection: &mut (impl Read + Write), request: &str) -> String {
+    let length = request.len();
+    let head = format!("POST /v1/certificates HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    connection.write_all((head + request).as_bytes()).unwrap();
+    let mut answer = String::new();
+    // The head ends with an empty line, and says how long the body is.
+    while !answer.ends_with("\r\n\r\n") {
+        answer.push(char::from(byte(connection)));
+    }
+    let length =
+        answer.to_lowercase().split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+    answer.extend((0..length).map(|_: usize| char::from(byte(connection))));
+    answer
+}
+
+fn byte(connection: &mut impl Read) -> u8 {
+    let mut byte = [0];
+    connection.read_exact(&mut byte).unwrap();
+    byte[0]
 }
 
 #[test]

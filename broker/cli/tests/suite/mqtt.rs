@@ -51,12 +51,21 @@ impl Client<StreamOwned<ClientConnection, TcpStream>> {
         root_pem: &str,
         credentials: &Credentials,
     ) -> io::Result<Self> {
-        let socket = TcpStream::connect(("127.0.0.1", port))?;
-        socket.set_read_timeout(Some(ANSWER))?;
-        let session =
-            ClientConnection::new(Arc::new(tls(root_pem, credentials)), ServerName::try_from("localhost").unwrap());
-        Client::start_as(StreamOwned::new(session.map_err(io::Error::other)?, socket), connect)
+        Client::start_as(tls_stream(port, root_pem, credentials)?, connect)
     }
+}
+
+/// A connection with mutual TLS, the handshake still to come.
+pub(crate) fn tls_stream(
+    port: u16,
+    root_pem: &str,
+    credentials: &Credentials,
+) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
+    let socket = TcpStream::connect(("127.0.0.1", port))?;
+    socket.set_read_timeout(Some(ANSWER))?;
+    let session =
+        ClientConnection::new(Arc::new(tls(root_pem, credentials)), ServerName::try_from("localhost").unwrap());
+    Ok(StreamOwned::new(session.map_err(io::Error::other)?, socket))
 }
 
 fn tls(root_pem: &str, credentials: &Credentials) -> ClientConfig {

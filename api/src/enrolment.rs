@@ -1,0 +1,214 @@
+//! Who may have a certificate, and getting it: one way for all endpoints that sign.
+
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use mooring_auth::{Secret, SecretKind};
+use mooring_certs::{ClientUuid, CsrError, DeviceId, Issued, LeafIdentity, SigningRequest, SpiffeKind, Validity};
+use mooring_core::Identity;
+use mooring_store::{CertificateHolder, EnrolError, NewCertificate, RenewError, StoreError};
+use serde_json::json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::caller::{Caller, bearer};
+use crate::{ApiContext, Problem};
+
+/// The proof that somebody may have a certificate.
+#[derive(Debug)]
+pub(crate) enum Proof {
+    /// The one-time secret of a device.
+    Secret { device: Uuid, hash: [u8; 32] },
+    /// The certificate that is in force: the one that follows is for the same holder.
+    Certificate(Box<LeafIdentity>),
+    /// An operator's word for a device.
+    Operator { device: Uuid, actor: String },
+}
+
+impl Proof {
+    /// From `Basic <id>:<secret>` (`curl -u`); from `Bearer <secret>`, which names its device by itself; from an operator's `Bearer <token>`, for
+    /// `device`; or from the certificate that the peer showed in the handshake. What is written goes over what was shown.
+    pub(crate) async fn read(
+        context: &ApiContext,
+        headers: &HeaderMap,
+        certificate: Option<&[u8]>,
+        device: Option<Uuid>,
+    ) -> Result<Self, Problem> {
+        match bearer(headers) {
+            Some(token) if token.starts_with(SecretKind::ApiToken.prefix()) => {
+                let caller = Caller::of_token(context, token).await?;
+                caller.require_operator()?;
+                let device = device.ok_or_else(|| {
+                    Problem::invalid_request("With an operator's token, say for which device: `?device=<id>`.")
+                })?;
+                return Ok(Self::Operator { device, actor: caller.actor() });
+            }
+            Some(secret) => {
+                let hash = enrolment_hash(secret)?;
+                let device = context.store.device_of_enrolment_secret(&hash).await?;
+                let device = device.ok_or_else(|| enrolment_problem(EnrolError::UnknownOrWrongSecret))?;
+                return Ok(Self::Secret { device, hash });
+            }
+            None => {}
+        }
+        if let Some((device, secret)) = basic(headers) {
+            let device = device.parse().map_err(|_| {
+                Problem::enrolment_secret_wrong(
+                    "The user name must be the device's id, a UUID as `mooring device create` printed it.",
+                )
+            })?;
+            return Ok(Self::Secret { device, hash: enrolment_hash(&secret)? });
+        }
+        match certificate {
+            Some(leaf) => Self::of_certificate(context, leaf),
+            None => Err(Problem::unauthorized(
+                "Send the device's id and its enrolment secret: `curl -u \"$DEVICE_ID:$ENROLMENT_SECRET\"`; or, to renew, connect with the \
+                 certificate that is in force.",
+            )),
+        }
+    }
+
+    /// The handshake has verified the certificate. A connection lives longer than a handshake: what may have changed is asked again.
+    pub(crate) fn of_certificate(context: &ApiContext, leaf: &[u8]) -> Result<Self, Problem> {
+        let leaf =
+            LeafIdentity::read(leaf).map_err(|error| Problem::unauthorized(format!("The certificate: {error}.")))?;
+        if context.revoker.is_revoked(leaf.issuer_id, leaf.serial) {
+            return Err(renewal_problem(RenewError::Revoked));
+        }
+        if context.rights.is_blocked(&Identity::new(&leaf.spiffe_id.to_string())) {
+            return Err(renewal_problem(RenewError::Retired));
+        }
+        Ok(Self::Certificate(Box::new(leaf)))
+    }
+
+    /// What a limit on requests counts by.
+    pub(crate) fn subject(&self) -> String {
+        match self {
+            Self::Secret { device, .. } | Self::Operator { device, .. } => format!("device:{device}"),
+            Self::Certificate(leaf) => match &leaf.spiffe_id.kind {
+                SpiffeKind::Device(id) => format!("device:{id}"),
+                SpiffeKind::Client(id) => format!("client:{id}"),
+                SpiffeKind::Server(name) => format!("server:{name}"),
+            },
+        }
+    }
+
+    /// Signs the key of the request. What leaves this function is on record, and its proof used up where it works once.
+    pub(crate) async fn issue(&self, context: &ApiContext, request: &[u8]) -> Result<Issued, Problem> {
+        let now = OffsetDateTime::now_utc();
+        if let Self::Secret { device, hash } = self {
+            context.store.check_enrolment(*device, hash, now).await.map_err(enrolment_problem)?;
+        }
+        let request = SigningRequest::parse(request).map_err(signing_request_problem)?;
+        let issued = self.sign(context, &request, now)?;
+        let (actor, action) = match self {
+            Self::Secret { device, hash } => {
+                // Of two requests that race with one secret, the store lets one through.
+                let certificate = record(&issued, CertificateHolder::Device(*device));
+                context.store.enrol(*device, hash, now, &certificate).await.map_err(enrolment_problem)?;
+                (format!("device:{device}"), "certificate.issue")
+            }
+            Self::Operator { device, actor } => {
+                let certificate = record(&issued, CertificateHolder::Device(*device));
+                context.store.record_for_device(*device, now, &certificate).await.map_err(enrolment_problem)?;
+                (actor.clone(), "certificate.issue")
+            }
+            Self::Certificate(leaf) => {
+                let holder = match &leaf.spiffe_id.kind {
+                    SpiffeKind::Device(id) => CertificateHolder::Device(id.uuid()),
+                    SpiffeKind::Client(id) => CertificateHolder::Client(id.uuid()),
+                    SpiffeKind::Server(name) => CertificateHolder::Server(name.to_string()),
+                };
+                let renewed = context.store.renew(&leaf.serial.to_string(), now, &record(&issued, holder)).await;
+                renewed.map_err(renewal_problem)?;
+                (self.subject(), "certificate.renew")
+            }
+        };
+        let detail = json!({"serial": issued.serial.to_string(), "not_after": issued.not_after.unix_timestamp()});
+        context.store.append_audit(&actor, action, &self.subject(), &detail, now).await?;
+        tracing::info!(actor, action, subject = self.subject(), serial = %issued.serial, "certificate issued");
+        Ok(issued)
+    }
+
+    fn sign(&self, context: &ApiContext, request: &SigningRequest, now: OffsetDateTime) -> Result<Issued, Problem> {
+        let device =
+            |id: DeviceId| context.authority.issue_device(request, id, &Validity::new(now, context.lifetimes.device));
+        let client =
+            |id: ClientUuid| context.authority.issue_client(request, id, &Validity::new(now, context.lifetimes.client));
+        let issued = match self {
+            Self::Secret { device: id, .. } | Self::Operator { device: id, .. } => device(DeviceId::from(*id)),
+            Self::Certificate(leaf) => match leaf.spiffe_id.kind {
+                SpiffeKind::Device(id) => device(id),
+                SpiffeKind::Client(id) => client(id),
+                SpiffeKind::Server(_) => {
+                    return Err(Problem::forbidden("The certificate of a server is not renewed here."));
+                }
+            },
+        };
+        issued.map_err(|error| {
+            tracing::error!(subject = self.subject(), %error, "a certificate could not be issued");
+            Problem::internal("The certificate could not be issued; the server's log says why.")
+        })
+    }
+}
+
+/// What has not even the form of a secret is as wrong as a wrong one.
+fn enrolment_hash(text: &str) -> Result<[u8; 32], Problem> {
+    let secret = Secret::parse(SecretKind::Enrolment, text);
+    secret.map(|secret| secret.hash()).ok_or_else(|| enrolment_problem(EnrolError::UnknownOrWrongSecret))
+}
+
+/// User name and password of `Authorization: Basic` (RFC 7617).
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let (scheme, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let credentials = String::from_utf8(BASE64_STANDARD.decode(credentials.trim()).ok()?).ok()?;
+    let (user, password) = credentials.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+fn record(issued: &Issued, holder: CertificateHolder) -> NewCertificate {
+    NewCertificate {
+        serial: issued.serial.to_string(),
+        holder,
+        issuer: issued.issuer_id.to_string(),
+        not_before: issued.not_before,
+        not_after: issued.not_after,
+        fingerprint: issued.fingerprint_sha256,
+        der: issued.der.to_vec(),
+    }
+}
+
+fn enrolment_problem(error: EnrolError) -> Problem {
+    match error {
+        EnrolError::UnknownOrWrongSecret => Problem::enrolment_secret_wrong(
+            "Check the device's id and the secret against what `mooring device create` printed.",
+        ),
+        EnrolError::Used => Problem::enrolment_secret_used(
+            "A secret works once. If the device lost its key, have the operator make a new secret for it.",
+        ),
+        EnrolError::Expired => Problem::enrolment_secret_expired("Have the operator make a new secret for the device."),
+        EnrolError::Retired => Problem::device_retired("A retired device gets no certificate."),
+        EnrolError::Store(StoreError::NotFound { .. }) => Problem::not_found("There is no such device."),
+        EnrolError::Store(error) => error.into(),
+    }
+}
+
+fn renewal_problem(error: RenewError) -> Problem {
+    match error {
+        RenewError::Unknown => Problem::certificate_not_in_force("The certificate is not on record here."),
+        RenewError::Revoked => Problem::certificate_not_in_force("The certificate is revoked."),
+        RenewError::Expired => Problem::certificate_not_in_force("The certificate has expired."),
+        RenewError::Retired => Problem::device_retired("A retired device gets no certificate."),
+        RenewError::Store(error) => error.into(),
+    }
+}
+
+fn signing_request_problem(error: CsrError) -> Problem {
+    match error {
+        error @ (CsrError::KeyType(_) | CsrError::KeyEncoding(_)) => Problem::unacceptable_key(format!("{error}.")),
+        error => Problem::malformed_signing_request(format!("{error}.")),
+    }
+}
