@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::http::header::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::http::{self, StatusCode};
 
 use crate::config::ListenerConfig;
+use crate::exchange;
 use crate::handover::{Entry, Newcomer, ShardInput, ip_of};
 use crate::metric_names;
 use crate::refuse::{answer_to, refuse};
@@ -34,7 +35,7 @@ const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 
 /// Why a socket did not become a client.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(crate) enum Failure {
     #[error("the connection was lost: {0}")]
     Lost(#[from] io::Error),
     #[error("TLS: {0}")]
@@ -59,6 +60,8 @@ enum Failure {
     Decode(DecodeError),
     #[error("{} {}", .0.reason, .0.why)]
     Refused(Refusal),
+    #[error("closed while it authenticated")]
+    Left,
     #[error("the server is shutting down")]
     Stopping,
 }
@@ -79,6 +82,7 @@ impl Failure {
             Self::TooLarge => "too_large",
             Self::Decode(_) => "malformed",
             Self::Refused(_) => "refused",
+            Self::Left => "left",
             Self::Stopping => "stopping",
         }
     }
@@ -95,7 +99,12 @@ impl Failure {
             | Self::Decode(_) => true,
             Self::Refused(refusal) => is_peers_fault(refusal.reason),
             // Networks break, health checks connect and leave, and the rest is ours.
-            Self::Lost(_) | Self::Silent | Self::AuthenticateTimeout | Self::Evicted | Self::Stopping => false,
+            Self::Lost(_)
+            | Self::Left
+            | Self::Silent
+            | Self::AuthenticateTimeout
+            | Self::Evicted
+            | Self::Stopping => false,
         }
     }
 }
@@ -270,10 +279,10 @@ fn is_whole(received: &[u8], bytes_max: usize) -> Result<bool, Failure> {
 
 /// Asks who it is, and gives it to its home shard.
 async fn authenticate(shard: &Rc<Shard>, arrived: Arrived, entry: Entry) -> Result<(), Failure> {
-    let Arrived { secured, received } = arrived;
+    let Arrived { mut secured, mut received } = arrived;
     let disconnects = shard.shared.disconnects.load(Ordering::SeqCst);
-    let connect = match decode(&received, Version::V5, &shard.decode_limits.get()) {
-        Ok(Some((Packet::Connect(connect), _))) => connect,
+    let (connect, connect_bytes) = match decode(&received, Version::V5, &shard.decode_limits.get()) {
+        Ok(Some((Packet::Connect(connect), connect_bytes))) => (connect, connect_bytes),
         Ok(_) => return Err(Failure::NotConnect),
         Err(error) => {
             if let Some((version, reason)) = answer_to(&error) {
@@ -286,17 +295,31 @@ async fn authenticate(shard: &Rc<Shard>, arrived: Arrived, entry: Entry) -> Resu
         refuse(shard, secured.transport, connect.version, ReasonCode::ServerUnavailable).await;
         return Err(Failure::Stopping);
     }
-    let peer_certificate = secured.peer_certificate.as_deref();
-    let asked = ask(shard, &connect, peer_certificate, &entry.address, &entry.listener).await;
-    let principal = match asked {
-        Ok(principal) => principal,
-        Err(refusal) => {
+    let mut rest = received.get(connect_bytes..).unwrap_or_default().to_vec();
+    let asked = match connect.properties.authentication_method {
+        Some(method) => {
+            let named = (&*connect, method);
+            let exchanged = exchange::authenticate(shard, &mut secured.transport, named, &entry, &mut rest).await;
+            exchanged.map(|(principal, exchanged)| (principal, Some(exchanged)))
+        }
+        None => {
+            let peer_certificate = secured.peer_certificate.as_deref();
+            let asked = ask(shard, &connect, peer_certificate, &entry.address, &entry.listener).await;
+            asked.map(|principal| (principal, None)).map_err(Failure::Refused)
+        }
+    };
+    let (principal, exchanged) = match asked {
+        Ok(established) => established,
+        Err(Failure::Refused(refusal)) => {
             shard.tell_refused(&connect, &entry.address, &refusal);
             refuse(shard, secured.transport, connect.version, refusal.reason).await;
             return Err(Failure::Refused(refusal));
         }
+        Err(failure) => return Err(failure),
     };
     let home = home_of(shard, &connect, &principal);
+    received.truncate(connect_bytes);
+    received.append(&mut rest);
     let newcomer = Newcomer {
         transport: secured.transport,
         received,
@@ -306,6 +329,7 @@ async fn authenticate(shard: &Rc<Shard>, arrived: Arrived, entry: Entry) -> Resu
         disconnects,
         listener: entry.listener,
         peer_certificate: secured.peer_certificate,
+        exchanged,
     };
     send_home(shard, home, newcomer)
 }

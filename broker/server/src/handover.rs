@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::{ListenerConfig, ServerConfig};
 use crate::error::NodeError;
 use crate::events::EventsEnd;
+use crate::exchange::Exchanged;
 use crate::mailbox::{BlockingMailbox, Mailbox};
 use crate::stream::PortableStream;
 use crate::taps::Taps;
@@ -197,6 +198,8 @@ pub(crate) struct Newcomer<T> {
     pub(crate) disconnects: u64,
     pub(crate) listener: Arc<ListenerConfig>,
     pub(crate) peer_certificate: Option<Vec<u8>>,
+    /// Set when CONNECT named an authentication method.
+    pub(crate) exchanged: Option<Exchanged>,
 }
 
 impl<T> Newcomer<T> {
@@ -211,6 +214,7 @@ impl<T> Newcomer<T> {
             disconnects: self.disconnects,
             listener: self.listener,
             peer_certificate: self.peer_certificate,
+            exchanged: self.exchanged,
         })
     }
 }

@@ -14,6 +14,7 @@ mod config;
 mod connection;
 mod error;
 mod events;
+mod exchange;
 mod handover;
 mod log_thread;
 mod mailbox;

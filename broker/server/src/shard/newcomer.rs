@@ -12,6 +12,7 @@ use super::Shard;
 use crate::admission::{Admitted, Full};
 use crate::client_handshake::{ask, is_peers_fault};
 use crate::connection::{self, Connection};
+use crate::exchange::Exchanged;
 use crate::handover::{Newcomer, ip_of};
 use crate::metric_names;
 use crate::refuse::refuse;
@@ -26,7 +27,7 @@ impl Shard {
         if newcomer.disconnects == self.shared.disconnects.load(Ordering::SeqCst) {
             self.register(newcomer);
         } else {
-            // Somebody was sent away since it was asked who it is: it may be the one.
+            // Somebody was sent away since it was established who it is: it may be the one.
             tokio::task::spawn_local(Rc::clone(self).authenticate_again(newcomer));
         }
     }
@@ -38,6 +39,14 @@ impl Shard {
             return;
         };
         let address = Arc::clone(&newcomer.principal.address);
+        if newcomer.exchanged.is_some() {
+            // The client has shown who it is, and can't be asked once more on this connection.
+            let why = Arc::from("somebody was sent away while it authenticated: it may try again");
+            let refusal = Refusal { reason: ReasonCode::ServerBusy, why };
+            self.tell_refused(&connect, &address, &refusal);
+            refuse(&self, newcomer.transport, connect.version, refusal.reason).await;
+            return;
+        }
         let asked = ask(&self, &connect, newcomer.peer_certificate.as_deref(), &address, &newcomer.listener).await;
         match asked {
             Ok(principal) => {
@@ -56,7 +65,7 @@ impl Shard {
     }
 
     fn register(self: &Rc<Self>, newcomer: Newcomer<Transport>) {
-        let Newcomer { transport, mut received, principal, mut admitted, slot, .. } = newcomer;
+        let Newcomer { transport, mut received, principal, mut admitted, slot, exchanged, .. } = newcomer;
         let Ok(Some((Packet::Connect(connect), connect_bytes))) =
             decode(&received, Version::V5, &self.decode_limits.get())
         else {
@@ -73,7 +82,12 @@ impl Shard {
             return;
         }
         let id = self.connections.borrow_mut().vacant();
-        let flow = self.engine.borrow_mut().handle_connect(self.now(), id, &connect, principal);
+        let (now, mut engine) = (self.now(), self.engine.borrow_mut());
+        let flow = match exchanged {
+            None => engine.handle_connect(now, id, &connect, principal),
+            Some(Exchanged { data }) => engine.handle_exchanged_connect(now, id, &connect, principal, data),
+        };
+        drop(engine);
         self.count_received(1, connect_bytes);
         received.drain(..connect_bytes);
         // The bytes of CONNECT are gone; so should their memory be.

@@ -106,6 +106,7 @@ impl Shard {
             let changed = self.carry_shard_messages(&mut engine, now);
             self.carry_services(&mut engine);
             self.carry_notices(&mut engine, now);
+            self.carry_exchanges(&mut engine);
             // A send may fail, and a drain may drop what has expired: both give the engine more to say.
             if !self.flush_dirty(&mut engine, now, &mut again) && !changed {
                 break;
@@ -177,6 +178,14 @@ impl Shard {
             if let Some(done) = self.publishing.borrow_mut().remove(&token) {
                 // Whoever published may not wait for it.
                 let _ = done.send(receivers);
+            }
+        }
+    }
+
+    fn carry_exchanges(self: &Rc<Self>, engine: &mut Engine) {
+        while let Some(input) = engine.poll_exchange() {
+            if let Some(connection) = self.connection(input.connection) {
+                self.step_exchange(connection, input);
             }
         }
     }

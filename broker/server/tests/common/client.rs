@@ -37,6 +37,7 @@ pub(crate) enum Got {
     SubAck(PacketId, Vec<ReasonCode>),
     UnsubAck(PacketId),
     PingResp,
+    Auth(ReasonCode, Option<Vec<u8>>),
     Disconnect(ReasonCode),
     /// The server closed.
     End,
@@ -226,6 +227,7 @@ fn own(packet: &Packet<'_>) -> Got {
         Packet::SubAck(p) => Got::SubAck(p.packet_id, p.reasons.iter().collect()),
         Packet::UnsubAck(p) => Got::UnsubAck(p.packet_id),
         Packet::PingResp => Got::PingResp,
+        Packet::Auth(p) => Got::Auth(p.reason, p.properties.authentication_data.map(<[u8]>::to_vec)),
         Packet::Disconnect(p) => Got::Disconnect(p.reason),
         other => panic!("a server does not send {other:?}"),
     }
