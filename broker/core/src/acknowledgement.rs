@@ -6,8 +6,8 @@ use mooring_protocol::{
     Ack, ConnAck, ConnAckProperties, Packet, PacketId, ReasonCode, ReasonCodes, ReasonProperties, SubAck, UnsubAck,
 };
 
-use crate::connection::State;
-use crate::engine::{ConnectionId, Engine, Now};
+use crate::connection::{State, Written};
+use crate::engine::{ConnectionId, DisconnectCause, Engine, Now};
 use crate::replay::ReplayRequest;
 use crate::session_key::SessionId;
 use crate::shard::{ShardId, ShardMessage};
@@ -218,8 +218,19 @@ impl Engine {
             ..ConnAckProperties::default()
         };
         let session_present = answer.session_present;
-        connection.write(pool, &Packet::ConnAck(ConnAck { session_present, reason: ReasonCode::Success, properties }));
+        let connack = ConnAck { session_present, reason: ReasonCode::Success, properties };
+        let written = connection.write(pool, &Packet::ConnAck(connack));
         connection.authentication = authentication;
+        if written == Written::TooLarge {
+            // [MQTT-3.1.2-24] forbids to send it, and [MQTT-3.2.0-1] anything before it. The client was never let in: it leaves no will.
+            let why = "CONNACK is larger than the client takes";
+            return self.end_connection(
+                now,
+                id,
+                DisconnectCause::Server(ReasonCode::PacketTooLarge, why.into()),
+                false,
+            );
+        }
         connection.state = State::Open;
         let place = connection.session;
         self.connections.name(id);

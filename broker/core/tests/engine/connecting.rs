@@ -187,3 +187,16 @@ fn all_versions_meet() {
     bench.publish(oldest, 0, 0, "t", "hello");
     bench.expect(newest, &["SUBACK #9 Success", "PUBLISH q0 t hello"]);
 }
+
+/// [MQTT-3.1.2-24] a packet that is larger than the client takes is not sent, and [MQTT-3.2.0-1] nothing goes out before CONNACK.
+#[test]
+fn a_client_that_takes_no_connack_is_closed() {
+    let mut bench = Bench::new();
+    let mut connect = v5("a");
+    connect.properties.maximum_packet_size = std::num::NonZeroU32::new(12);
+    let client = bench.connect(&connect);
+    bench.expect(client, &[]);
+    assert!(!bench.is_open(client));
+    let cause = "disconnected: Server(PacketTooLarge, \"CONNACK is larger than the client takes\")";
+    assert!(bench.told("a").iter().any(|told| told == cause));
+}
