@@ -102,9 +102,9 @@ pub(crate) struct Certificates {
     pub(crate) client_days: u32,
     pub(crate) server_days: u32,
     pub(crate) enrolment_days: u32,
-}
     pub(crate) public_url: Option<String>,
     pub(crate) status_bind: Option<SocketAddr>,
+}
 
 /// `[events]`
 #[derive(Clone, Debug)]
@@ -141,7 +141,6 @@ impl Default for Config {
             admin: Admin { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090) },
             database_url: None,
             acl_file: None,
-            password_file: None,
             certificates: Certificates {
                 device_days: 365,
                 client_days: 90,

@@ -68,13 +68,13 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
         |config, value| config.certificates.server_days = number(value, 1, 825)?;
     "certificates.enrolment_days" = "365", "How long an enrolment secret can be used.",
         |config, value| config.certificates.enrolment_days = number(value, 1, 7300)?;
-
-    "events.filters" = "[\"devices/+/telemetry\", \"devices/+/events/+\", \"devices/+/logs\", \"devices/+/state/reported\", \"devices/+/commands/+/result/+\", \"devices/+/update/status\", \"devices/+/presence\"]", "Messages on these topics are kept in the database, each once.",
-        |config, value| config.events.filters = filters(value)?;
     "certificates.public_url" = "", "Where others reach .well-known/crl/, .well-known/ca/ and ocsp, such as \"http://pki.example.com\": named in every certificate from then on.",
         |config, value| config.certificates.public_url = Some(http_url(value)?);
     "certificates.status_bind" = "", "A plain HTTP listener for these three, which are signed and need no TLS. Without it they are on the HTTPS listener alone.",
         |config, value| config.certificates.status_bind = Some(value.address()?);
+
+    "events.filters" = "[\"devices/+/telemetry\", \"devices/+/events/+\", \"devices/+/logs\", \"devices/+/state/reported\", \"devices/+/commands/+/result/+\", \"devices/+/update/status\", \"devices/+/presence\"]", "Messages on these topics are kept in the database, each once.",
+        |config, value| config.events.filters = filters(value)?;
     "events.batch_max" = "5000", "Events in one transaction of the database.",
         |config, value| config.events.batch_max = number(value, 1, 100_000)?;
 
@@ -197,9 +197,6 @@ fn filters(value: &Value) -> Result<Vec<TopicFilterBuf>, String> {
         .collect()
 }
 
-fn database_url(value: &Value) -> Result<String, String> {
-    let url = value.text()?;
-    if ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme)) {
 fn http_url(value: &Value) -> Result<String, String> {
     let url = value.text()?;
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
@@ -211,6 +208,9 @@ fn http_url(value: &Value) -> Result<String, String> {
     }
 }
 
+fn database_url(value: &Value) -> Result<String, String> {
+    let url = value.text()?;
+    if ["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| url.starts_with(scheme)) {
         Ok(url)
     } else {
         // The value may hold a password: it is not repeated.
