@@ -212,7 +212,6 @@ impl Engine {
             None => self.new_session(key, principal.clone(), expiry_interval_s > 0),
         };
         let Some(session) = self.sessions.get_mut(place) else { return };
-        let waits = !present || will.is_some() || session.expiry_interval_s != expiry_interval_s;
         session.principal = principal;
         session.connection = Some(id);
         session.version = connect.version;
@@ -224,8 +223,9 @@ impl Engine {
         if session.durable {
             self.log.append(Record::Session(session.record()));
         }
-        // What a clean start ended must not come back after a crash: CONNACK waits for that too.
-        let sequence = if waits { self.log.appended() } else { 0 };
+        // What CONNACK says must be true after a crash: what a clean start ended does not come back; a session that is resumed is there (it may have begun
+        // a moment ago), and does not count as left when its expiry is reckoned.
+        let sequence = self.log.appended();
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.session = place;
         if connection.silence_ms_max > 0 {
@@ -265,6 +265,7 @@ impl Engine {
             shared: Vec::new(),
             queue: Queue::default(),
             waits_for_log: false,
+            done_records: std::collections::VecDeque::new(),
             received: BTreeMap::new(),
             drops: None,
             recheck_before: 0,

@@ -164,6 +164,17 @@ impl Engine {
             return Next::Wait;
         }
         let session_id = session.id;
+        // A start takes as many entries as may be in flight to have been sent. Those whose end a crash forgets come back before them, so they count too.
+        while session.done_records.front().is_some_and(|record| self.log.is_durable(*record)) {
+            session.done_records.pop_front();
+        }
+        if let Some(record) = session.done_records.front().copied()
+            && session.queue.inflight() + session.done_records.len() >= usize::from(self.config.limits.inflight_max)
+        {
+            self.log_waiters.push(Reverse((record, LogWaiter::Queue(place, session_id))));
+            session.waits_for_log = true;
+            return Next::Wait;
+        }
         let Some(Entry { sequence, .. }) = session.queue.next_to_send() else { return Next::Wait };
         let sequence = *sequence;
         let dup = session.queue.was_sent(sequence);
@@ -267,7 +278,10 @@ impl Engine {
                 self.held_bytes = self.held_bytes.saturating_sub(size);
             }
             if session.durable {
-                self.log.append(Record::Done { session: session.id, sequence });
+                let recorded = self.log.append(Record::Done { session: session.id, sequence });
+                if recorded > 0 {
+                    session.done_records.push_back(recorded);
+                }
             }
         }
     }

@@ -89,6 +89,7 @@ impl Engine {
             shared: Vec::new(),
             queue,
             waits_for_log: false,
+            done_records: std::collections::VecDeque::new(),
             received: recovered
                 .received
                 .iter()

@@ -1,6 +1,6 @@
 //! What a session keeps while its client is away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use mooring_protocol::{PacketId, Version};
 
@@ -34,6 +34,8 @@ pub(crate) struct Session {
     pub(crate) queue: Queue,
     /// The queue's next entry waits for the log.
     pub(crate) waits_for_log: bool,
+    /// Records that entries are done, as far as they are not on disk: a crash may bring these entries back.
+    pub(crate) done_records: VecDeque<u64>,
     /// QoS 2 packet ids that were received and not released.
     pub(crate) received: BTreeMap<PacketId, Received>,
     pub(crate) drops: Option<Box<Drops>>,

@@ -253,6 +253,7 @@ impl Engine {
                 entry.group.as_ref().is_some_and(|group| **group == *filter)
                     && entry.state == EntryState::Open
                     && !entry.is_held()
+                    && entry.expires_at_unix_ms.is_none_or(|at| at > now.unix_ms)
             })
             .filter(|entry| (ends && entry.qos < QoS::ExactlyOnce) || !session.queue.was_sent(entry.sequence))
             .filter_map(|entry| match &entry.body {

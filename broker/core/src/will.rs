@@ -14,7 +14,6 @@ impl Engine {
     pub(crate) fn fire_will(&mut self, now: Now, place: u32) {
         let Some(session) = self.sessions.get_mut(place) else { return };
         let Some(will) = session.will.take() else { return };
-        let id = session.id;
         let Will { message, message_expiry_s, .. } = *will;
         let verdict = session.may_publish(&*self.access, message.topic.as_name());
         if !verdict.allow {
@@ -29,7 +28,9 @@ impl Engine {
             ..Message::clone(&message)
         });
         let route = self.route(message.topic.as_name(), Some(place));
-        self.accept(now, &message, &route, None, TokenOwner::Session(place, id));
+        // At once, not behind what the session has published before and other shards are asked about: the session's next record says that the will is
+        // gone, and nobody would repeat it after a crash. Its place in every queue is behind them in any case.
+        self.accept(now, &message, &route, None, TokenOwner::Nobody);
     }
 
     /// The delay of a will may be over.

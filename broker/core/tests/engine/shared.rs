@@ -157,3 +157,34 @@ fn a_group_gets_no_retained_messages_and_shares_with_plain_subscribers() {
         assert_eq!(received, ["PUBLISH q0 t/x live", "PUBLISH q1 #1 t/x live"]);
     }
 }
+
+#[test]
+fn who_unsubscribes_completes_what_it_has_begun_to_get() {
+    for mut bench in on_shards() {
+        let members = members(&mut bench, 2, true);
+        let publisher = bench.open(&v5("publisher"));
+        bench.publish(publisher, 1, 1, "t/x", "hello");
+        bench.expect(members[0], &["PUBLISH q1 #1 t/x hello"]);
+        bench.unsubscribe(members[0], FILTER);
+        bench.expect(members[1], &[]);
+        bench.send(members[0], Packet::PubAck(Ack::new(PacketId::FIRST)));
+        bench.expect(members[0], &["UNSUBACK #8 Success"]);
+    }
+}
+
+#[test]
+fn what_has_expired_is_not_handed_over() {
+    for mut bench in on_shards() {
+        let members = members(&mut bench, 2, true);
+        let publisher = bench.open(&v5("publisher"));
+        members.iter().for_each(|member| bench.lose(*member));
+        let mut message = publish(1, 1, "t/x", "hello");
+        message.properties.message_expiry_s = Some(10);
+        bench.send(publisher, message);
+        bench.wait(10_000);
+        // Whoever was chosen goes for good.
+        bench.open(&v5("member0"));
+        let second = bench.connect(&lasting("member1"));
+        bench.expect(second, &["CONNACK Success present"]);
+    }
+}
