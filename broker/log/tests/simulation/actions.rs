@@ -110,9 +110,10 @@ impl World {
         let will = self.model.make_message(msg, 3);
         let mark = self.model.marks.make();
         let state = WillState::Cancelled;
-        self.model
-            .wills
-            .insert(will, WillModel { client, delay_s, state, mark, armed: mark, durable: false, fired: 0, recorded: 0 });
+        self.model.wills.insert(
+            will,
+            WillModel { client, delay_s, state, mark, armed: mark, durable: false, fired: 0, recorded: 0 },
+        );
         (will, delay_s)
     }
 

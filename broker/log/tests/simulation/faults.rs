@@ -51,7 +51,7 @@ impl World {
 
     /// The node starts, on what the disk has.
     pub(crate) fn restart(&mut self) {
-        if self.random.below(1000) < self.settings.disk_faults {
+        if !self.is_calm && self.random.below(1000) < self.settings.disk_faults {
             self.disk.fail_at(self.random.below(6), Fault::Io);
         }
         let (log, recovered) = match Log::open(Box::new(self.disk.clone()), self.settings.log.clone()) {

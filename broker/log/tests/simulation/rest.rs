@@ -1,14 +1,17 @@
 //! The end of a run: everything comes to rest, and is compared with the model; then everybody leaves, and nothing may be left.
 
 use mooring_core::Engine;
-use mooring_protocol::Disconnect;
+use mooring_protocol::{Disconnect, Packet};
 
 use crate::client::Wish;
+use crate::faults::Crash;
 use crate::network::presence_topic;
 use crate::world::{Report, World};
 
 /// Longer than anything but the expiry of a session takes.
 const REST_MS: u64 = 8_000;
+/// Clients say this often that they are there.
+const PING_MS: u64 = 500;
 /// Rounds after which a client must be in.
 const ROUNDS_MAX: u32 = 40;
 
@@ -16,13 +19,17 @@ impl World {
     pub(crate) fn come_to_rest(mut self) -> Report {
         self.trace(|_| "=== calm".to_owned());
         self.is_calm = true;
-        // A restart may be due, and a fault of the disk may be left: one crash more.
+        // A restart may be due; and a fault of the disk that is left must not come later.
         self.pass(45_000);
+        if self.settings.disk_faults > 0 && self.node.is_some() {
+            self.crash(Crash::Kill);
+            self.pass(45_000);
+        }
         self.connect_everybody();
-        self.pass(REST_MS);
+        self.rest();
         for _ in 0..ROUNDS_MAX {
             if !self.is_at_rest() {
-                self.pass(REST_MS);
+                self.rest();
             }
         }
         self.check_rest();
@@ -45,6 +52,19 @@ impl World {
         }
     }
 
+    /// Lets some time pass, in which nobody's keep alive runs out.
+    fn rest(&mut self) {
+        for _ in 0..REST_MS / PING_MS {
+            for client in 0..self.clients.len() {
+                if let Some(conn) = self.clients[client].conn.filter(|_| self.clients[client].online) {
+                    let ping = self.clients[client].bytes(&Packet::PingReq);
+                    self.send_up(conn, &ping);
+                }
+            }
+            self.pass(PING_MS);
+        }
+    }
+
     /// Everybody whose session may still be there comes back to it.
     fn connect_everybody(&mut self) {
         for _ in 0..ROUNDS_MAX {
@@ -57,7 +77,7 @@ impl World {
                     self.connect_with(client, wish(false, self.clients[client].version.is_v5()));
                 }
             }
-            self.pass(3_000);
+            self.rest();
         }
         panic!("not everybody is in, after {ROUNDS_MAX} rounds");
     }

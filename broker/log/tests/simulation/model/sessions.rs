@@ -21,14 +21,23 @@ pub(crate) struct SessionModel {
     pub(crate) conn: Option<usize>,
     /// When it lost its connection: at the earliest, at the latest.
     pub(crate) gone_ms: Option<(u64, u64)>,
-    pub(crate) gone_mark: Option<Mark>,
-    /// When it had lost the connection before, and the records of its return.
-    returned: Option<((u64, u64), Mark)>,
+    /// What a crash may bring back: what was on disk for sure, and all since.
+    past: Vec<Past>,
     pub(crate) ended: bool,
     /// What was promised before this step is not asked for: a crash has left open which session it is.
     pub(crate) forgiven: u64,
     pub(crate) spans: BTreeMap<String, Vec<Span>>,
     pub(crate) copies: Copies,
+}
+
+/// The lasting attributes of a session at some time.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    expiry_s: (u32, u32),
+    gone_ms: Option<(u64, u64)>,
+    mark: Mark,
+    /// CONNACK has left since: whatever the records, it must be on disk.
+    promised: bool,
 }
 
 /// What is known of a client's present session.
@@ -118,15 +127,10 @@ impl Model {
         let step = self.step;
         let session = self.sess_mut(name);
         session.conn = Some(conn);
-        // Until CONNACK has left, a crash may bring back what was before.
-        session.expiry_s = if present {
-            (session.expiry_s.0.min(expiry_s), session.expiry_s.1.max(expiry_s))
-        } else {
-            (expiry_s, expiry_s)
-        };
+        session.expiry_s = (expiry_s, expiry_s);
         session.confirmed = false;
-        session.returned = session.gone_ms.map(|gone_ms| (gone_ms, mark));
-        (session.gone_ms, session.gone_mark) = (None, None);
+        session.gone_ms = None;
+        session.remember(mark);
         session.copies.begin_connection(conn, step);
         if let Some(will) = will {
             self.arm_will(client, will, mark);
@@ -165,7 +169,8 @@ impl Model {
         let expiry_s = expiry_s.min(self.session_expiry_s_max);
         let session = self.sess_mut(name);
         (session.confirmed, session.was_confirmed) = (true, true);
-        session.expiry_s = (expiry_s, expiry_s);
+        assert!(session.expiry_s == (expiry_s, expiry_s), "c{client}: CONNACK has another session expiry interval");
+        session.past.last_mut().into_iter().for_each(|past| past.promised = true);
         if !self.current[client].vague {
             self.current[client].ghost = None;
         }
@@ -188,7 +193,7 @@ impl Model {
         let session = self.sess_mut(name);
         session.conn = None;
         session.gone_ms = Some((now_ms, now_ms));
-        session.gone_mark = Some(mark);
+        session.remember(mark);
         let expiry_s = session.expiry_s;
         self.will_of_ended_connection(client, normal, expiry_s);
         if expiry_s.1 == 0 {
@@ -235,23 +240,27 @@ impl Model {
         let now_ms = self.now_ms;
         for client in 0..self.current.len() {
             let Some(name) = self.current[client].session else { continue };
-            let gone_mark = self.sess(name).gone_mark;
-            let is_sure = gone_mark.is_some_and(|mark| self.marks.is_sure(mark));
             let mark = self.marks.make();
-            let session = self.sess(name);
-            // Until CONNACK has left, nobody has promised that it counts as returned.
-            let returned = session.returned.filter(|(_, mark)| !session.confirmed && !self.marks.is_sure(*mark));
-            let session = self.sess_mut(name);
-            session.conn = None;
-            session.gone_ms = match session.gone_ms.or(returned.map(|(gone_ms, _)| gone_ms)) {
-                Some(gone) if is_sure => Some(gone),
-                // That the connection had ended may not be on disk: then it ends now.
-                Some((from, _)) => Some((from, now_ms)),
-                None => Some((now_ms, now_ms)),
-            };
-            if !is_sure {
-                session.gone_mark = Some(mark);
-            }
+            let marks = &self.marks;
+            let session = self.sessions.get_mut(&name).expect("the model knows the session");
+            let sure = session.past.iter().rposition(|past| past.promised || marks.is_sure(past.mark)).unwrap_or(0);
+            // Who was connected is so no longer since now.
+            let now = (now_ms, now_ms);
+            let mut candidates = session.past[sure..].iter().map(|past| (past.expiry_s, past.gone_ms.unwrap_or(now)));
+            let first = candidates.next().unwrap_or((session.expiry_s, now));
+            let (expiry_s, gone_ms) = candidates.fold(first, |(expiry_s, gone_ms), (other_s, other_ms)| {
+                let expiry_s = (expiry_s.0.min(other_s.0), expiry_s.1.max(other_s.1));
+                (expiry_s, (gone_ms.0.min(other_ms.0), gone_ms.1.max(other_ms.1)))
+            });
+            (session.conn, session.expiry_s, session.gone_ms) = (None, expiry_s, Some(gone_ms));
+            session.remember(mark);
         }
+    }
+}
+
+impl SessionModel {
+    fn remember(&mut self, mark: Mark) {
+        let Self { expiry_s, gone_ms, .. } = *self;
+        self.past.push(Past { expiry_s, gone_ms, mark, promised: false });
     }
 }

@@ -39,7 +39,8 @@ impl Model {
         let Some((name, _)) = self.live(client) else { return };
         let durable = self.sess(name).durable;
         let delay_s = self.wills[&will].delay_s;
-        let will_model = WillModel { client, delay_s, state: WillState::Armed, mark, armed: mark, durable, fired: 0, recorded: 0 };
+        let will_model =
+            WillModel { client, delay_s, state: WillState::Armed, mark, armed: mark, durable, fired: 0, recorded: 0 };
         self.wills.insert(will, will_model);
     }
 
@@ -69,7 +70,7 @@ impl Model {
         let (now_ms, mark) = (self.now_ms, self.marks.make());
         for will in self.wills.values_mut().filter(|will| will.client == client) {
             let WillState::Due(from, to) = will.state else { continue };
-            if from <= now_ms && to <= now_ms {
+            if from == now_ms && to == now_ms {
                 continue;
             }
             will.state = match present {
