@@ -1,8 +1,10 @@
 //! The last topics of a publishing connection, each with the verdict of the ACL and everybody that it goes to.
 
+use std::sync::Arc;
+
 use crate::access::Verdict;
-use crate::route::Route;
-use crate::topic_index::{IndexStamp, TopicIndex};
+use crate::changes::Changes;
+use crate::route_cache::{TopicHash, TopicRoute};
 
 /// A device publishes to a handful of topics.
 const TOPICS_MAX: usize = 4;
@@ -10,11 +12,11 @@ const TOPICS_MAX: usize = 4;
 /// What is known of one topic, for one connection.
 #[derive(Debug)]
 pub(crate) struct CachedTopic {
-    pub(crate) topic: Box<str>,
+    pub(crate) hash: TopicHash,
+    pub(crate) found_at: u64,
     pub(crate) access_generation: u64,
-    pub(crate) stamp: IndexStamp,
+    pub(crate) route: Arc<TopicRoute>,
     pub(crate) verdict: Verdict,
-    pub(crate) route: Route,
 }
 
 /// The last topics, in no order.
@@ -22,34 +24,44 @@ pub(crate) struct CachedTopic {
 pub(crate) struct PublishCache {
     topics: Vec<CachedTopic>,
     oldest: usize,
+    /// The last that were not taken in. Who publishes to many topics in turn would only replace one by the other.
+    refused: [TopicHash; TOPICS_MAX],
+    last_refused: usize,
 }
 
 impl PublishCache {
-    /// Where something is known of a topic, if it is still true.
-    pub(crate) fn find(&self, topic: &str, access_generation: u64, index: &TopicIndex) -> Option<usize> {
-        let at = self.topics.iter().position(|cached| &*cached.topic == topic)?;
-        let cached = self.topics.get(at)?;
-        (cached.access_generation == access_generation && index.is_current(&cached.stamp)).then_some(at)
+    /// What is known of a topic, if it is still true.
+    pub(crate) fn find(
+        &mut self,
+        hash: TopicHash,
+        topic: &str,
+        access_generation: u64,
+        changes: &Changes,
+    ) -> Option<&CachedTopic> {
+        let cached = self.topics.iter_mut().find(|cached| cached.hash == hash)?;
+        let is_current = *cached.route.topic == *topic
+            && cached.access_generation == access_generation
+            && changes.is_current(topic, &mut cached.found_at);
+        is_current.then_some(cached)
     }
 
-    pub(crate) fn get(&self, at: usize) -> Option<&CachedTopic> {
-        self.topics.get(at)
-    }
-
-    /// Replaces what was known of the same topic, or the oldest. Says where it is now.
-    pub(crate) fn insert(&mut self, cached: CachedTopic) -> usize {
-        let same = self.topics.iter().position(|other| other.topic == cached.topic);
-        if same.is_none() && self.topics.len() < TOPICS_MAX {
+    /// Takes a topic in: in place of what was known of the same, while there is room, or when it comes again soon.
+    pub(crate) fn offer(&mut self, cached: CachedTopic) {
+        let same = self.topics.iter_mut().find(|other| other.hash == cached.hash);
+        if let Some(same) = same {
+            *same = cached;
+        } else if self.topics.len() < TOPICS_MAX {
             self.topics.push(cached);
-            return self.topics.len() - 1;
-        }
-        let at = same.unwrap_or(self.oldest);
-        if same.is_none() {
+        } else if self.refused.contains(&cached.hash) {
             self.oldest = (self.oldest + 1) % TOPICS_MAX;
+            if let Some(slot) = self.topics.get_mut(self.oldest) {
+                *slot = cached;
+            }
+        } else {
+            self.last_refused = (self.last_refused + 1) % TOPICS_MAX;
+            if let Some(slot) = self.refused.get_mut(self.last_refused) {
+                *slot = cached.hash;
+            }
         }
-        if let Some(slot) = self.topics.get_mut(at) {
-            *slot = cached;
-        }
-        at
     }
 }

@@ -14,6 +14,7 @@ use crate::outgoing::Outgoing;
 use crate::publish_cache::{CachedTopic, PublishCache};
 use crate::record::Record;
 use crate::route::{Accepted, Route};
+use crate::route_cache::TopicHash;
 use crate::session::Received;
 use crate::session_key::{ClientId, SessionId};
 
@@ -99,17 +100,30 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let mut cache = connection.cache.take().unwrap_or_default();
         let generation = self.access.generation();
-        let at = match cache.find(topic.as_str(), generation, &self.index) {
-            Some(at) => at,
-            None => cache.insert(self.look_up(place, topic, generation)),
-        };
-        if let Some(known) = cache.get(at) {
-            match self.check(publisher, publish, topic, &known.verdict) {
-                Ok(()) => self.publish_to(now, publisher, publish, topic, &known.route),
-                Err(refused) => self.refuse(now, publisher, publish, topic, refused),
+        let hash = TopicHash::of(topic.as_str());
+        match cache.find(hash, topic.as_str(), generation, &self.index.changes) {
+            Some(known) => self.publish_known(now, publisher, publish, topic, known),
+            None => {
+                let known = self.look_up(place, topic, hash, generation);
+                self.publish_known(now, publisher, publish, topic, &known);
+                cache.offer(known);
             }
         }
         self.give_back(id, epoch, cache);
+    }
+
+    fn publish_known(
+        &mut self,
+        now: Now,
+        publisher: Publisher,
+        publish: &Publish<'_>,
+        topic: TopicName<'_>,
+        known: &CachedTopic,
+    ) {
+        match self.check(publisher, publish, topic, &known.verdict) {
+            Ok(()) => self.publish_to(now, publisher, publish, topic, &known.route.route),
+            Err(refused) => self.refuse(now, publisher, publish, topic, refused),
+        }
     }
 
     fn give_back(&mut self, id: ConnectionId, epoch: u64, cache: Box<PublishCache>) {
@@ -118,14 +132,13 @@ impl Engine {
         }
     }
 
-    fn look_up(&mut self, place: u32, topic: TopicName<'_>, access_generation: u64) -> CachedTopic {
+    fn look_up(&mut self, place: u32, topic: TopicName<'_>, hash: TopicHash, access_generation: u64) -> CachedTopic {
         let verdict = match self.sessions.get(place) {
             Some(session) => session.may_publish(&*self.access, topic),
             None => Verdict { allow: false, reason: ReasonCode::NotAuthorized, rule: "no session".into() },
         };
-        let stamp = self.index.stamp(topic.as_str());
-        let route = self.route(topic, Some(place));
-        CachedTopic { topic: topic.as_str().into(), access_generation, stamp, verdict, route }
+        let route = self.known_route(topic, hash, Some(place));
+        CachedTopic { hash, found_at: self.index.changes.count(), access_generation, route, verdict }
     }
 
     /// Counts a QoS 1 or 2 message, and answers one of QoS 2 that was received before. Returns whether to go on.

@@ -10,6 +10,7 @@ use crate::engine::{Engine, Now};
 use crate::message::{MessageId, SharedMessage};
 use crate::outgoing::Outgoing;
 use crate::record::{Delivery, Record, RetainedStamp};
+use crate::route_cache::{TopicHash, TopicRoute};
 use crate::session_key::SessionId;
 use crate::shard::{ShardId, ShardMessage};
 use crate::shared::Pick;
@@ -65,6 +66,25 @@ impl Engine {
             event: self.config.event_filters.iter().any(|filter| filter.as_filter().matches(topic)),
             tap: self.taps.iter().any(|filter| filter.as_filter().matches(topic)),
         }
+    }
+
+    /// The same for what is published again and again.
+    pub(crate) fn known_route(
+        &mut self,
+        topic: TopicName<'_>,
+        hash: TopicHash,
+        publisher: Option<u32>,
+    ) -> Arc<TopicRoute> {
+        if let Some(known) = self.routes.find(hash, topic.as_str(), &self.index.changes) {
+            return Arc::clone(known);
+        }
+        let route = self.route(topic, publisher);
+        let is_personal = route.targets.is_personal;
+        let found = Arc::new(TopicRoute { hash, topic: topic.as_str().into(), route });
+        if !is_personal {
+            self.routes.insert(Arc::clone(&found), &self.index.changes);
+        }
+        found
     }
 
     /// Accepts a message on this shard.
@@ -215,10 +235,14 @@ impl Engine {
         if let Some(stamp) = retained {
             self.retained.apply(message, id, stamp);
         }
-        let Targets { mut locals, groups, .. } = self.index.targets(message.topic.as_str(), None);
-        let (members, picks) = self.pick_members(message.qos, &groups);
-        locals.extend(members);
-        let sequence = self.deliver_recorded(now, message, id, &locals);
+        let known = self.known_route(message.topic.as_name(), TopicHash::of(message.topic.as_str()), None);
+        let targets = &known.route.targets;
+        let (members, picks) = self.pick_members(message.qos, &targets.groups);
+        let sequence = if members.is_empty() {
+            self.deliver_recorded(now, message, id, &targets.locals)
+        } else {
+            self.deliver_recorded(now, message, id, &[targets.locals.as_slice(), &members].concat())
+        };
         let asked = self.forward(message, id, None, &[], &picks);
         match token {
             Some(token) => self.answer_stored(from, token, sequence, asked),

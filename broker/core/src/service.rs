@@ -65,6 +65,6 @@ impl Engine {
                 self.taps.push(filter.clone());
             }
         }
-        self.index.touch_all();
+        self.index.changes.note_all();
     }
 }

@@ -4,12 +4,10 @@ use std::sync::Arc;
 
 use mooring_protocol::{QoS, SubscriptionId, TopicFilter, TopicFilterBuf};
 
+use crate::changes::Changes;
 use crate::queue::SubscriptionIdSet;
 use crate::shard::ShardId;
 use crate::trie::{NodeId, Trie};
-
-/// Generations are counted in this many groups of topics.
-const BUCKETS: usize = 1024;
 
 /// One subscription of one session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,30 +60,21 @@ pub(crate) struct Targets {
     /// With whether a durable session waits there.
     pub(crate) shards: Vec<(ShardId, bool)>,
     pub(crate) groups: Vec<u32>,
-}
-
-/// When what was found for a topic was true.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct IndexStamp {
-    bucket: usize,
-    wide: u64,
-    narrow: u64,
+    /// Whether somebody does not want what it publishes itself: another publisher may have others.
+    pub(crate) is_personal: bool,
 }
 
 /// The filters of this shard's sessions, and those of the other shards.
 pub(crate) struct TopicIndex {
     trie: Trie<Box<FilterEntry>>,
-    /// Counts changes that may concern any topic.
-    wide: u64,
-    /// Counts changes that concern topics whose first two levels fall into a bucket.
-    narrow: Vec<u64>,
+    pub(crate) changes: Changes,
     /// Reused by every match.
     found: Vec<Subscriber>,
 }
 
 impl TopicIndex {
     pub(crate) fn new() -> Self {
-        Self { trie: Trie::new(), wide: 0, narrow: vec![0; BUCKETS], found: Vec::new() }
+        Self { trie: Trie::new(), changes: Changes::new(), found: Vec::new() }
     }
 
     /// The node of a filter, made when it is not there.
@@ -198,8 +187,13 @@ impl TopicIndex {
             if !entry.subscribers.is_empty() {
                 filters += 1;
             }
-            // [MQTT-3.8.3-3] no local: not to the connection that published.
-            found.extend(entry.subscribers.iter().filter(|s| !(s.no_local && publisher == Some(s.session))));
+            for subscriber in &entry.subscribers {
+                targets.is_personal |= subscriber.no_local;
+                // [MQTT-3.8.3-3] no local: not to the connection that published.
+                if !(subscriber.no_local && publisher == Some(subscriber.session)) {
+                    found.push(*subscriber);
+                }
+            }
             entry.shards.iter().for_each(|shard| add_shard(&mut targets.shards, *shard));
             targets.groups.extend(&entry.groups);
         });
@@ -225,43 +219,11 @@ impl TopicIndex {
         is_target
     }
 
-    /// To be kept with what was found for a topic.
-    pub(crate) fn stamp(&self, topic: &str) -> IndexStamp {
-        let bucket = bucket_of(topic.split('/').take(2));
-        IndexStamp { bucket, wide: self.wide, narrow: self.narrow.get(bucket).copied().unwrap_or_default() }
-    }
-
-    /// Whether what was found then is still true.
-    pub(crate) fn is_current(&self, stamp: &IndexStamp) -> bool {
-        stamp.wide == self.wide && self.narrow.get(stamp.bucket) == Some(&stamp.narrow)
-    }
-
-    /// Makes everything that was found untrue.
-    pub(crate) const fn touch_all(&mut self) {
-        self.wide += 1;
-    }
-
     fn touch_node(&mut self, node: NodeId) {
-        let Some(entry) = self.trie.value(node) else { return };
-        let levels = entry.filter.as_filter().as_str().split('/').take(2);
-        if levels.clone().any(|level| level == "+" || level == "#") {
-            self.wide += 1;
-        } else if let Some(narrow) = self.narrow.get_mut(bucket_of(levels)) {
-            *narrow += 1;
+        if let Some(entry) = self.trie.value(node) {
+            self.changes.note_filter(entry.filter.as_filter().as_str());
         }
     }
-}
-
-/// Topics with the same first two levels are in one bucket, and so is a filter that begins with them.
-fn bucket_of<'a>(levels: impl Iterator<Item = &'a str>) -> usize {
-    let mut hash: u64 = 0;
-    for level in levels {
-        for byte in level.bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        hash = (hash ^ 0x2f).wrapping_mul(0x0000_0100_0000_01b3);
-    }
-    usize::try_from(hash >> 32).unwrap_or_default() % BUCKETS
 }
 
 fn add_shard(shards: &mut Vec<(ShardId, bool)>, (shard, durable): (ShardId, bool)) {

@@ -23,6 +23,7 @@ use crate::notice::Notice;
 use crate::prepare::{Held, Preparing};
 use crate::record::{LogSequence, Record, Recovered};
 use crate::retained::RetainedStore;
+use crate::route_cache::RouteCache;
 use crate::service::ServiceWait;
 use crate::session::Session;
 use crate::session_key::{SessionId, SessionKey};
@@ -47,6 +48,7 @@ pub struct Engine {
     pub(crate) by_key: HashMap<SessionKey, u32>,
     pub(crate) by_id: IdMap<u64, u32>,
     pub(crate) index: TopicIndex,
+    pub(crate) routes: RouteCache,
     pub(crate) groups: Groups,
     pub(crate) retained: RetainedStore,
     pub(crate) timer: Timer,
@@ -113,6 +115,7 @@ impl Engine {
             by_key: HashMap::new(),
             by_id: IdMap::default(),
             index: TopicIndex::new(),
+            routes: RouteCache::default(),
             groups: Groups::new(),
             retained: RetainedStore::new(),
             timer: Timer::default(),

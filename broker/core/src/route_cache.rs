@@ -1,0 +1,169 @@
+//! Where the topics that are published to go: what any publisher of the shard has found serves all others.
+
+use std::sync::Arc;
+
+use crate::changes::Changes;
+use crate::route::Route;
+
+/// Topics with the same low bits of their hash share a set of this many places.
+const WAYS: usize = 4;
+/// Sets at first.
+const SETS_MIN: usize = 16;
+/// Sets at most: a quarter of a million topics, some 200 bytes each.
+const SETS_MAX: usize = 64 * 1024;
+/// Sessions and shards over all topics, at most: with more, all is forgotten and found again.
+const TARGETS_MAX: usize = 512 * 1024;
+
+/// The hash by which a topic is looked up. Whoever finds topics with the same one makes the broker match them again, and no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TopicHash(u64);
+
+impl TopicHash {
+    pub(crate) fn of(topic: &str) -> Self {
+        /// Odd, with well-spread bits.
+        const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
+        let (words, rest) = topic.as_bytes().as_chunks::<8>();
+        let mix = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(MULTIPLIER);
+        let hash = words.iter().fold(topic.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+        let rest = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let hash = mix(hash, rest);
+        Self(hash ^ hash >> 32)
+    }
+}
+
+/// A topic, and where what is published to it goes.
+#[derive(Debug)]
+pub(crate) struct TopicRoute {
+    pub(crate) hash: TopicHash,
+    pub(crate) topic: Box<str>,
+    pub(crate) route: Route,
+}
+
+/// The topics of one shard.
+#[derive(Debug, Default)]
+pub(crate) struct RouteCache {
+    sets: Vec<Set>,
+    count: usize,
+    targets: usize,
+    /// Whose place the next topic of a full set takes.
+    victim: usize,
+}
+
+/// One line of the processor's cache.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Set([Option<Known>; WAYS]);
+
+#[derive(Debug)]
+struct Known {
+    found_at: u64,
+    route: Arc<TopicRoute>,
+}
+
+impl RouteCache {
+    /// What is known of a topic, if it is still true.
+    pub(crate) fn find(&mut self, hash: TopicHash, topic: &str, changes: &Changes) -> Option<&Arc<TopicRoute>> {
+        let place = self.place_of(hash);
+        let known = self.sets.get_mut(place)?.0.iter_mut().flatten().find(|known| known.is_of(hash, topic))?;
+        changes.is_current(topic, &mut known.found_at).then_some(&known.route)
+    }
+
+    /// Keeps what was found now.
+    pub(crate) fn insert(&mut self, route: Arc<TopicRoute>, changes: &Changes) {
+        let size = route.size();
+        if size > TARGETS_MAX {
+            return;
+        }
+        if self.targets + size > TARGETS_MAX {
+            *self = Self::default();
+        }
+        if self.count * 2 >= self.sets.len() * WAYS && self.sets.len() < SETS_MAX {
+            self.grow();
+        }
+        self.place(Known { found_at: changes.count(), route });
+    }
+
+    fn place(&mut self, known: Known) {
+        self.victim = (self.victim + 1) % WAYS;
+        let (place, victim) = (self.place_of(known.route.hash), self.victim);
+        let Some(Set(ways)) = self.sets.get_mut(place) else { return };
+        let same =
+            |way: &Option<Known>| way.as_ref().is_some_and(|other| other.is_of(known.route.hash, &known.route.topic));
+        let way = ways.iter().position(same).or_else(|| ways.iter().position(Option::is_none)).unwrap_or(victim);
+        self.targets += known.route.size();
+        self.count += 1;
+        if let Some(before) = ways.get_mut(way).and_then(|way| way.replace(known)) {
+            self.targets -= before.route.size();
+            self.count -= 1;
+        }
+    }
+
+    fn grow(&mut self) {
+        let sets = (self.sets.len() * 2).max(SETS_MIN);
+        let before = std::mem::take(self);
+        self.sets.resize_with(sets, Set::default);
+        before.sets.into_iter().flat_map(|set| set.0).flatten().for_each(|known| self.place(known));
+    }
+
+    fn place_of(&self, hash: TopicHash) -> usize {
+        // The number of sets is a power of two.
+        usize::try_from(hash.0).unwrap_or_default() & self.sets.len().wrapping_sub(1)
+    }
+}
+
+impl Known {
+    fn is_of(&self, hash: TopicHash, topic: &str) -> bool {
+        self.route.is_of(hash, topic)
+    }
+}
+
+impl TopicRoute {
+    pub(crate) fn is_of(&self, hash: TopicHash, topic: &str) -> bool {
+        self.hash == hash && *self.topic == *topic
+    }
+
+    /// What it counts against [`TARGETS_MAX`].
+    fn size(&self) -> usize {
+        1 + self.route.targets.locals.len() + self.route.targets.shards.len() + self.route.targets.groups.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert(cache: &mut RouteCache, changes: &Changes, topic: &str) {
+        let (hash, route) = (TopicHash::of(topic), Route::default());
+        cache.insert(Arc::new(TopicRoute { hash, topic: topic.into(), route }), changes);
+    }
+
+    fn knows(cache: &mut RouteCache, changes: &Changes, topic: &str) -> bool {
+        cache.find(TopicHash::of(topic), topic, changes).is_some_and(|route| *route.topic == *topic)
+    }
+
+    #[test]
+    fn it_keeps_what_it_is_given_while_that_is_true() {
+        let (mut cache, mut changes) = (RouteCache::default(), Changes::new());
+        assert!(!knows(&mut cache, &changes, "a/b"));
+        insert(&mut cache, &changes, "a/b");
+        changes.note_filter("c/d");
+        assert!(knows(&mut cache, &changes, "a/b"));
+        changes.note_filter("a/+");
+        assert!(!knows(&mut cache, &changes, "a/b"));
+        insert(&mut cache, &changes, "a/b");
+        assert!(knows(&mut cache, &changes, "a/b"));
+        assert_eq!((cache.count, cache.targets), (1, 1));
+    }
+
+    #[test]
+    fn it_grows_to_its_limit_and_no_further() {
+        let (mut cache, changes) = (RouteCache::default(), Changes::new());
+        let topic = |number: usize| format!("bench/plant/{number}/value/now");
+        (0..100_000).for_each(|number| insert(&mut cache, &changes, &topic(number)));
+        let known = (0..100_000).filter(|number| knows(&mut cache, &changes, &topic(*number))).count();
+        assert!(known > 90_000, "{known}");
+        (100_000..600_000).for_each(|number| insert(&mut cache, &changes, &topic(number)));
+        assert!(cache.sets.len() <= SETS_MAX && cache.targets <= TARGETS_MAX && cache.count == cache.targets);
+        assert!(knows(&mut cache, &changes, &topic(599_999)));
+    }
+}
