@@ -87,6 +87,12 @@ pub trait Method: Send + Sync {
     fn decide<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Deciding<'a>;
 }
 
+impl<M: Method + ?Sized> Method for Arc<M> {
+    fn decide<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Deciding<'a> {
+        M::decide(self, attempt)
+    }
+}
+
 /// Asks the certificate first. Without one, a user name or password says who it is, on the listeners that take passwords: each method is asked
 /// in turn until one decides, and who gives a user name or password that none of them knows is refused, also where anonymous clients are welcome.
 ///

@@ -2,6 +2,7 @@
 
 use mooring_certs::LeafError;
 
+use crate::password::PasswordFileError;
 use crate::rules::RuleError;
 
 /// The result of what this crate does.
@@ -52,6 +53,9 @@ pub enum AuthError {
     /// The rule file does not say anything that can be followed.
     #[error(transparent)]
     Rules(#[from] RuleError),
+    /// The file of users does not say anything that can be followed.
+    #[error(transparent)]
+    Passwords(#[from] PasswordFileError),
 
     /// Whoever knows the tokens can't be asked now.
     #[error("tokens can't be looked up: {0}")]
@@ -69,7 +73,7 @@ impl AuthError {
             Self::Leaf(_) | Self::ForeignTrustDomain(_) | Self::NotAClient | Self::OtherSigner | Self::Chain(_) => {
                 Fault::Peer
             }
-            Self::Anchor { .. } | Self::Tls(_) | Self::Rules(_) => Fault::Operator,
+            Self::Anchor { .. } | Self::Tls(_) | Self::Rules(_) | Self::Passwords(_) => Fault::Operator,
             Self::TokensAway(_) | Self::Random => Fault::Ours,
         }
     }

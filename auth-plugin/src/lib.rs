@@ -3,7 +3,7 @@
 //! Three questions, in the order in which a connection meets them:
 //!
 //! - [`tls`]: is the certificate one of ours, and still good? A verifier of our own for the handshake, and the listeners' configuration.
-//! - [`authenticate`]: who is it? A certificate, a [`token`], or nobody where a listener allows that, becomes a [`mooring_core::Principal`].
+//! - [`authenticate`]: who is it? A certificate, a [`token`], a [`password`], or nobody where a listener allows that, becomes a [`mooring_core::Principal`].
 //! - [`rights`]: may it? Deny by default; what is allowed follows from what the client is and from who owns which device, and from the
 //!   [`rules`] of the operator.
 //!
@@ -32,6 +32,7 @@ mod address;
 pub mod authenticate;
 mod clock;
 mod error;
+pub mod password;
 pub mod rights;
 pub mod rules;
 pub mod scram;
@@ -42,6 +43,7 @@ pub mod token;
 pub use authenticate::{ANONYMOUS, Authenticators, CertificateAuthenticator, Method};
 pub use clock::{Clock, system_clock};
 pub use error::{AuthError, Fault, Result};
+pub use password::{PasswordFile, PasswordFileError, PasswordFileMethod, PasswordHash};
 pub use rights::{AnonymousPolicy, Grant, Rights, Role, Scope};
 pub use rules::{RuleError, RuleSet};
 pub use scram::{SCRAM_SHA_256, ScramCredential, ScramFileError, ScramUsers, WithScram};

@@ -66,12 +66,7 @@ impl TokenMethod {
     /// Asks `source`; notes in `live` when the tokens that it lets in will end. A look-up may take `lookup_ms_max`, with the wait for its turn;
     /// then the CONNECT is refused.
     #[must_use]
-    pub fn new(
-        source: Box<dyn TokenSource>,
-        rights: Arc<Rights>,
-        live: Arc<LiveTokens>,
-        lookup_ms_max: u64,
-    ) -> Self {
+    pub fn new(source: Box<dyn TokenSource>, rights: Arc<Rights>, live: Arc<LiveTokens>, lookup_ms_max: u64) -> Self {
         Self { source, rights, live, lookups: Semaphore::new(LOOKUPS_MAX), lookup_ms_max }
     }
 

@@ -291,7 +291,7 @@ fn a_file_that_does_not_parse_is_refused_with_its_line() {
     check(&rule("effect = \"allow\"\ntopic = \"a/#/b\""), 5, "in the last level");
     check(&rule("effect = \"allow\"\ntopic = \"\""), 5, "at least one character");
     check(&rule("effect = \"allow\"\ntopic = \"a/x{client}\""), 5, "stands alone between slashes");
-    check(&rule("effect = \"allow\"\ntopic = \"a/{user}\""), 5, "stands alone between slashes");
+    check(&rule("effect = \"allow\"\ntopic = \"a/{owner}\""), 5, "stands alone between slashes");
     check(&rule("effect = \"allow\"\ntopic = \"$share/g/a\""), 5, "write them without it");
     check(&rule("effect = \"allow\"\nfilter = \"a\""), 5, "goes with action");
     check(&rule("effect = \"deny\"\naction = \"subscribe\"\nfilter = \"a+\""), 6, "stands alone in");

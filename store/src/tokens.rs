@@ -75,6 +75,13 @@ impl Store {
         }
     }
 
+    /// The tokens that were revoked, or whose user's account was shut, at `since` or later.
+    pub async fn tokens_ended_since(&self, since: OffsetDateTime) -> Result<Vec<Uuid>> {
+        let sql = "SELECT tokens.id AS id FROM tokens LEFT JOIN users ON users.id = tokens.user_id \
+             WHERE revoked_at >= $1 OR disabled_at >= $1";
+        self.rows(sql, &params![since]).await?.iter().map(|row| row.get("id")).collect()
+    }
+
     /// All tokens, ended ones too, by id.
     pub async fn tokens(&self, page: &PageRequest) -> Result<Page<Token>> {
         let sql = "SELECT * FROM tokens WHERE id > $1 ORDER BY id LIMIT $2";

@@ -19,9 +19,9 @@
 //! overlaps it, so that a wider filter is no way around it. `filter`, in its place, names one SUBSCRIBE filter as it is written and concerns no
 //! other.
 //!
-//! `{client}`, `{identity}` and `{device}` each stand alone in a level, for the client id, the identity, and the id of a device. A value with `/`,
-//! `+` or `#`, or one that is not known, can't stand for one level: an allowing rule then does not apply, and a denying one applies to every
-//! value. A rule with `{device}` concerns devices alone.
+//! `{client}`, `{identity}`, `{device}` and `{user}` each stand alone in a level, for the client id, the identity, the id of a device, and the name
+//! of a user of the password file. A value with `/`, `+` or `#`, or one that is not known, can't stand for one level: an allowing rule then does
+//! not apply, and a denying one applies to every value. A rule with `{device}` concerns devices alone, one with `{user}` those users.
 
 mod parse;
 mod pattern;
@@ -31,6 +31,7 @@ use std::sync::Arc;
 use mooring_protocol::{ReasonCode, TopicFilter, TopicFilterBuf, TopicName};
 
 use crate::authenticate::ANONYMOUS;
+use crate::password::USER_PREFIX;
 pub use parse::RuleError;
 use pattern::Pattern;
 
@@ -99,6 +100,13 @@ pub(crate) struct Subject<'a> {
 pub(crate) enum Asked<'a> {
     Publish(TopicName<'a>),
     Subscribe(TopicFilter<'a>),
+}
+
+impl<'a> Subject<'a> {
+    /// The name of a user of the password file.
+    fn user(&self) -> Option<&'a str> {
+        self.identity.strip_prefix(USER_PREFIX)
+    }
 }
 
 impl RuleSet {

@@ -17,6 +17,7 @@ pub(super) enum Level {
     Client,
     Identity,
     Device,
+    User,
 }
 
 /// A pattern for one subject.
@@ -52,8 +53,8 @@ impl Pattern {
                 Level::Text(text) => Some(text.as_ref()),
                 Level::Client => subject.client,
                 Level::Identity => Some(subject.identity),
-                Level::Device if subject.device.is_none() => return None,
-                Level::Device => subject.device,
+                Level::Device => Some(subject.device?),
+                Level::User => Some(subject.user()?),
             };
             let usable = value.filter(|value| level.text().is_some() || can_be_level(value, at));
             filled.push(usable.or(denies.then_some("+"))?);
@@ -68,8 +69,9 @@ impl Level {
             "{client}" => Ok(Self::Client),
             "{identity}" => Ok(Self::Identity),
             "{device}" => Ok(Self::Device),
+            "{user}" => Ok(Self::User),
             _ if text.contains(['{', '}']) => Err(format!(
-                "{text:?} is not a level: {{client}}, {{identity}} or {{device}} stands alone between slashes"
+                "{text:?} is not a level: {{client}}, {{identity}}, {{device}} or {{user}} stands alone between slashes"
             )),
             _ => Ok(Self::Text(text.into())),
         }
@@ -78,7 +80,7 @@ impl Level {
     fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Client | Self::Identity | Self::Device => None,
+            Self::Client | Self::Identity | Self::Device | Self::User => None,
         }
     }
 }

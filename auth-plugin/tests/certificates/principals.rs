@@ -183,7 +183,12 @@ fn methods_are_asked_in_turn_after_the_certificate() {
 
 #[test]
 fn attack_wrong_credentials_where_anonymous_clients_are_welcome() {
-    fn check(takes_passwords: bool, username: Option<&str>, password: Option<&[u8]>, expected: Result<&str, ReasonCode>) {
+    fn check(
+        takes_passwords: bool,
+        username: Option<&str>,
+        password: Option<&[u8]>,
+        expected: Result<&str, ReasonCode>,
+    ) {
         let listeners = takes_passwords.then(|| "tls".into());
         let chain = Authenticators::new(Door::new().authenticator, vec![Box::new(OneUser("a"))], listeners);
         let mut connect = Connect::new("c");

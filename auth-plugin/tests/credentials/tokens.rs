@@ -149,7 +149,7 @@ async fn a_token_that_let_somebody_in_is_named_when_it_ends_and_once() {
     for _ in 0..2 {
         case.door.knock(None, case.secret.reveal().as_bytes()).await.unwrap();
     }
-    assert_eq!(case.live.take_expired(1_999), [Uuid::nil(); 0]);
+    assert!(case.live.take_expired(1_999).is_empty());
     assert_eq!(case.live.take_expired(2_000), [TOKEN]);
-    assert_eq!(case.live.take_expired(2_000), [Uuid::nil(); 0]);
+    assert!(case.live.take_expired(2_000).is_empty());
 }

@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Make tokens for the HTTP API, and revoke them.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Make passwords for the file of users.
+    #[command(subcommand)]
+    Password(PasswordCommand),
     /// Look into a running server.
     Ctl(CtlArgs),
     /// Show and check the configuration.
@@ -190,6 +193,15 @@ pub(crate) enum TokenCommand {
         admin: Option<String>,
         #[command(flatten)]
         config: ConfigArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PasswordCommand {
+    /// Print a line for the file of users (authentication.password_file): reads the password from the terminal, or the first line of the input.
+    Hash {
+        /// The user's name.
+        name: String,
     },
 }
 

@@ -20,6 +20,16 @@ pub(crate) fn error(error: &anyhow::Error) {
     eprintln!("mooring: {error:#}");
 }
 
+/// A question to a person; the answer of the command stays apart from it.
+pub(crate) fn prompt(text: &str) {
+    eprint!("{text}");
+}
+
+/// Whether a person is typing.
+pub(crate) fn is_terminal_input() -> bool {
+    std::io::stdin().is_terminal()
+}
+
 /// Whether a person is looking.
 pub(crate) fn is_terminal() -> bool {
     std::io::stdout().is_terminal()

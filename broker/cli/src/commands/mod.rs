@@ -5,6 +5,7 @@ mod config;
 mod conformance;
 mod ctl;
 mod device;
+mod password;
 mod revocation;
 mod run;
 mod token;
@@ -32,6 +33,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Ca(command) => ca::run(command),
         Command::User(command) => user::run(command),
         Command::Token(command) => token::run(command),
+        Command::Password(command) => password::run(command),
         Command::Ctl(args) => ctl::run(args),
         Command::Config(command) => config::run(command),
         Command::Openapi => {

@@ -35,7 +35,7 @@ pub(super) async fn run(wish: &Wish<'_>, args: &ConfigArgs) -> anyhow::Result<()
 }
 
 /// What a person can do when the server does not answer.
-pub(super) const NO_ADMIN_THERE: &str = "the server runs, but not its admin listener there: name it with --admin";
+const NO_ADMIN_THERE: &str = "the server runs, but not its admin listener there: name it with --admin";
 
 /// Whether a server runs on the data, and where it can be asked.
 pub(super) enum Server {

@@ -41,7 +41,9 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
 /// A mistake in the new settings leaves the old ones in force.
 fn reload(instance: &Instance, args: &ConfigArgs) {
     match load_config(args).and_then(|config| instance.reload(&config)) {
-        Ok(()) => tracing::info!("limits, rules and the server's certificate are new; other settings need a restart"),
+        Ok(()) => {
+            tracing::info!("limits, rules, users and the server's certificate are new; other settings need a restart")
+        }
         Err(error) => tracing::error!("nothing was reloaded: {error:#}"),
     }
 }

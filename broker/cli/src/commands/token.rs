@@ -7,7 +7,7 @@ use mooring_store::Store;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::revocation::{NO_ADMIN_THERE, Server};
+use super::revocation::Server;
 use super::{open_store, runtime};
 use crate::args::{ConfigArgs, TokenCommand};
 use crate::https::HttpClient;
@@ -39,18 +39,31 @@ async fn revoke(id: Uuid, admin: Option<&str>, config: &ConfigArgs) -> anyhow::R
     match Server::find(admin, config)? {
         Server::Running { admin } => {
             let path = format!("/admin/tokens/{id}/revocation");
-            let answer = HttpClient::plain(&admin).post(&path, &serde_json::json!({})).await;
-            let answer = answer.context(NO_ADMIN_THERE)?.expect_success()?;
-            let ended = answer.get("connections_closed").and_then(Value::as_u64).unwrap_or_default();
-            output::line(format_args!("Revoked. {ended} connections closed."));
+            match HttpClient::plain(&admin).post(&path, &serde_json::json!({})).await {
+                Ok(answer) => {
+                    let answer = answer.expect_success()?;
+                    let ended = answer.get("connections_closed").and_then(Value::as_u64).unwrap_or_default();
+                    output::line(format_args!("Revoked. {ended} connections closed."));
+                }
+                Err(_) => {
+                    record_end(id, config).await?;
+                    output::line(format_args!(
+                        "Revoked. The server does not answer at {admin} (name it with --admin): it ends the token's connections once it sees the database, in seconds."
+                    ));
+                }
+            }
         }
-        // The lock stays until it is done: a server that started meanwhile would let the token in.
-        Server::Stopped { _lock } => {
-            let (_, store) = open_store(config).await?;
-            mooring_api::revoke_token(&store, None, id, "operator").await?;
+        Server::Stopped { .. } => {
+            record_end(id, config).await?;
             output::line("Revoked. No server runs.");
         }
     }
+    Ok(())
+}
+
+async fn record_end(id: Uuid, config: &ConfigArgs) -> anyhow::Result<()> {
+    let (_, store) = open_store(config).await?;
+    mooring_api::revoke_token(&store, None, id, "operator").await?;
     Ok(())
 }
 

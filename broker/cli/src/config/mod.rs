@@ -29,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) admin: Admin,
     pub(crate) database_url: Option<String>,
     pub(crate) acl_file: Option<PathBuf>,
+    pub(crate) password_file: Option<PathBuf>,
     pub(crate) certificates: Certificates,
     pub(crate) events: Events,
     pub(crate) connections: ConnectionLimits,
@@ -141,6 +142,7 @@ impl Default for Config {
             admin: Admin { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090) },
             database_url: None,
             acl_file: None,
+            password_file: None,
             certificates: Certificates {
                 device_days: 365,
                 client_days: 90,

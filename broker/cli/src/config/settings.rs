@@ -60,6 +60,9 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
     "acl.file" = "", "Rules besides what follows from ownership: see docs/acl.md. Read again at SIGHUP.",
         |config, value| config.acl_file = Some(PathBuf::from(value.text()?));
 
+    "authentication.password_file" = "", "Users with passwords, for the listeners with allow_password and for HTTPS: lines of `mooring password hash`; see docs/authentication.md. Read again at SIGHUP.",
+        |config, value| config.password_file = Some(PathBuf::from(value.text()?));
+
     "certificates.device_days" = "365", "How long a device's certificate is valid.",
         |config, value| config.certificates.device_days = number(value, 1, 7300)?;
     "certificates.client_days" = "90", "How long the certificate of an app or a service is valid.",

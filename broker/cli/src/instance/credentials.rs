@@ -78,11 +78,11 @@ pub(super) async fn watch(live: Arc<LiveTokens>, store: Store, node: Node, mut s
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut known = HashSet::new();
+    let mut ended = Ended { looked_at: OffsetDateTime::now_utc(), known: HashSet::new() };
     loop {
         tokio::select! {
             _ = second.tick() => end_expired(&live, &node).await,
-            _ = look.tick() => known = end_of_database(&store, &node, known).await,
+            _ = look.tick() => ended.look(&store, &node).await,
             () = stopped(&mut stop) => return,
         }
     }
@@ -101,16 +101,23 @@ async fn end_expired(live: &LiveTokens, node: &Node) {
     }
 }
 
-/// Ends what is not among the known ones; returns those that are known now.
-async fn end_of_database(store: &Store, node: &Node, known: HashSet<Uuid>) -> HashSet<Uuid> {
-    let Ok(ended) = store.tokens_ended_since(OffsetDateTime::now_utc() - LOOK_BACK).await else {
-        // It is away: who is in stays in, nobody new comes in by a token.
-        return known;
-    };
-    for token in ended.iter().filter(|token| !known.contains(token)) {
-        end(*token, "the token is revoked, or its user's account is shut", node).await;
+/// What the database says of ended tokens.
+struct Ended {
+    looked_at: OffsetDateTime,
+    known: HashSet<Uuid>,
+}
+
+impl Ended {
+    /// Ends the connections of tokens that it says for the first time. While it is away, who is in stays in, and nobody new comes in by a token.
+    async fn look(&mut self, store: &Store, node: &Node) {
+        let now = OffsetDateTime::now_utc();
+        let Ok(ended) = store.tokens_ended_since(self.looked_at - LOOK_BACK).await else { return };
+        for token in ended.iter().filter(|token| !self.known.contains(token)) {
+            end(*token, "the token is revoked, or its user's account is shut", node).await;
+        }
+        self.looked_at = now;
+        self.known = ended.into_iter().collect();
     }
-    ended.into_iter().collect()
 }
 
 async fn end(token: Uuid, why: &str, node: &Node) {

@@ -13,6 +13,7 @@ mod idle_sockets;
 mod load;
 mod mqtt;
 mod outage;
+mod passwords;
 mod peers;
 #[path = "../../../../store/tests/common/postgres.rs"]
 mod postgres;

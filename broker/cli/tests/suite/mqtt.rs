@@ -89,7 +89,8 @@ impl<S: Read + Write> Client<S> {
         Self::start_as(stream, &Connect::new(client_id))
     }
 
-    fn start_as(stream: S, connect: &Connect<'_>) -> io::Result<Self> {
+    /// Connects over a stream of one's own.
+    pub(crate) fn start_as(stream: S, connect: &Connect<'_>) -> io::Result<Self> {
         let mut client = Self { stream, received: Vec::new() };
         client.send(&Connect { keep_alive_s: 0, ..connect.clone() }.into())?;
         let reason = client.receive(|packet| match packet {

@@ -22,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) ws: Option<u16>,
     pub(crate) https: u16,
     pub(crate) admin: u16,
+    /// What it said before it was ready.
+    said: Vec<String>,
 }
 
 /// Where a server lives: its directory outlives it, so that it can be started again.
@@ -101,7 +103,8 @@ impl Home {
                 let optional =
                     |name: &str| self.config.contains(&format!("\"{name}\"")).then(|| port(&format!("({name})")));
                 let (plain, ws) = (optional("plain"), optional("ws"));
-                return Server { child, mqtts: port("(mqtts)"), plain, ws, https: port("HTTPS"), admin: port("Admin") };
+                let (mqtts, https, admin) = (port("(mqtts)"), port("HTTPS"), port("Admin"));
+                return Server { child, mqtts, plain, ws, https, admin, said };
             }
             said.push(line);
         }
@@ -161,6 +164,11 @@ impl Home {
 }
 
 impl Server {
+    /// The port of the MQTT listener with this name.
+    pub(crate) fn port_of(&self, listener: &str) -> u16 {
+        port_in(&self.said, &format!("({listener})"))
+    }
+
     /// The process, for what the system says about it.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
