@@ -9,8 +9,9 @@ ARGS ?=
 TARGET ?= decode
 MINUTES ?= 20
 ROUNDS ?= 50
+BROKERS ?= benches/brokers.toml
 
-.PHONY: help demo run test lint fmt bench fuzz docs release crash
+.PHONY: help demo run test lint fmt bench micro bench-store compare fuzz docs release crash
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +43,23 @@ fmt: ## Format the code.
 bench: ## Measure this machine.
 	@scripts/setup build
 	cargo run --release --package mooring-bench -- $(ARGS)
+
+micro: ## Instructions of the hot paths, and the change against docs/micro.json (ARGS=--write replaces that).
+	@scripts/setup measure
+	cargo build --quiet --release --manifest-path benches/micro/Cargo.toml
+	benches/micro/target/release/mooring-micro --json docs/micro.json --markdown docs/benchmarks-micro.md $(ARGS)
+
+bench-store: ## The log, fjall, redb and sled on the workload of a queue (ARGS="--messages 100000 --runs 3").
+	@scripts/setup measure
+	cargo build --quiet --release --manifest-path benches/store/Cargo.toml
+	benches/store/target/release/mooring-store-bench $(ARGS)
+
+compare: ## Side by side with other brokers, into docs/benchmarks.md (BROKERS=my.toml adds some; see benches/README.md).
+	@scripts/setup measure
+	cargo build --release --package mooring --package mooring-bench
+	cargo build --release --manifest-path benches/peers/rumqttd/Cargo.toml
+	PATH="$$PATH:/usr/sbin" target/release/mooring-bench compare --brokers $(BROKERS) --markdown docs/benchmarks.md \
+		--json target/compare.json $(ARGS)
 
 fuzz: ## Look for inputs that break a rule (TARGET=decode, filter, session or log; MINUTES=20).
 	@scripts/setup build
