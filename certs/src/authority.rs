@@ -1,5 +1,6 @@
 //! The authority: one root, three intermediates, and the directory that they live in.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +16,7 @@ use crate::disk;
 use crate::error::{Error, Result};
 use crate::hierarchy;
 use crate::ids::{SpiffeKind, TrustDomain};
-use crate::keystore::{CaKey, FileKeyStore, KeyStore};
+use crate::keystore::{CaKey, FileKeyStore, KeyName, KeyStore};
 use crate::pem;
 use crate::serial::KeyId;
 
@@ -30,9 +31,9 @@ pub(crate) const KEY_ID_DIGITS_SHOWN: usize = 8;
 pub struct Authority {
     metadata: Metadata,
     root: CaCertificate,
-    devices: Intermediate,
-    clients: Intermediate,
-    servers: Intermediate,
+    devices: Generations,
+    clients: Generations,
+    servers: Generations,
     /// Where others find lists, OCSP and issuers: in every leaf, when it is known.
     public_url: Option<String>,
     pub(crate) random: SystemRandom,
@@ -73,7 +74,7 @@ pub(crate) struct CaCertificate {
     pub(crate) subject: Vec<u8>,
     /// The bits of the public key.
     pub(crate) public_key: Vec<u8>,
-    spki: Vec<u8>,
+    pub(crate) spki: Vec<u8>,
 }
 
 /// An intermediate with its key.
@@ -83,13 +84,23 @@ pub(crate) struct Intermediate {
     pub(crate) issuer: Issuer<'static, CaKey>,
 }
 
+/// The intermediates of a role: one signs, and those from before a rotation are trusted until they end.
+#[derive(Debug)]
+struct Generations {
+    current: Intermediate,
+    previous: Vec<Intermediate>,
+}
+
 /// What `ca.toml` says.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Metadata {
+pub(crate) struct Metadata {
     format: u32,
     trust_domain: TrustDomain,
     organisation: String,
+    /// The generations in use of a role, the one that signs last; without an entry, the first alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) generations: BTreeMap<String, Vec<u32>>,
 }
 
 impl Authority {
@@ -108,10 +119,7 @@ impl Authority {
             Presence::Part(error) => return Err(error),
         }
         disk::create_dir(dir)?;
-        hierarchy::make(options, keys, |role, der| {
-            let text = pem::encode(pem::CERTIFICATE, der);
-            disk::write_new(&dir.join(role.certificate_file()), text.as_bytes(), disk::PUBLIC)
-        })?;
+        hierarchy::make(options, keys, |role, der| write_certificate(dir, role.into(), der))?;
         Metadata::of(options).write(dir)?;
         Self::open_with(dir, keys)
     }
@@ -129,17 +137,34 @@ impl Authority {
             Presence::Part(error) => return Err(error),
         }
         let metadata = Metadata::read(dir)?;
-        let root = CaCertificate::read(dir, CaRole::Root, None, &metadata)?;
-        let open = |role| Intermediate::open(dir, keys, role, &root, &metadata);
+        let root = CaCertificate::read(dir, CaRole::Root.into(), None, &metadata)?;
+        let open = |role| Generations::open(dir, keys, role, &root, &metadata);
         let (devices, clients, servers) = (open(CaRole::Devices)?, open(CaRole::Clients)?, open(CaRole::Servers)?);
         Ok(Self { metadata, root, devices, clients, servers, public_url: None, random: SystemRandom::new() })
     }
 
     /// Opens the authority of a directory, or makes it; the flag is true when it is new.
     pub fn open_or_create(dir: &Path, options: &CaOptions) -> Result<(Self, bool)> {
-        match Self::open(dir) {
-            Err(Error::NotFound(_)) => Ok((Self::create(dir, options)?, true)),
+        Self::open_or_create_with(dir, &FileKeyStore::new(dir.to_owned()), options)
+    }
+
+    /// The same with its keys in a store of the caller's choice.
+    pub fn open_or_create_with(dir: &Path, keys: &dyn KeyStore, options: &CaOptions) -> Result<(Self, bool)> {
+        match Self::open_with(dir, keys) {
+            Err(Error::NotFound(_)) => Ok((Self::create_with(dir, keys, options)?, true)),
             other => Ok((other?, false)),
+        }
+    }
+
+    /// Every certificate of a role in use: the one that signs first, then those from before a rotation.
+    pub fn certificates_of(&self, role: CaRole) -> Vec<CertificateDer<'static>> {
+        match role {
+            CaRole::Root => vec![self.root.der.clone()],
+            CaRole::Devices | CaRole::Clients | CaRole::Servers => self
+                .intermediates()
+                .filter(|(of, _)| *of == role)
+                .map(|(_, intermediate)| intermediate.certificate.der.clone())
+                .collect(),
         }
     }
 
@@ -195,8 +220,7 @@ impl Authority {
 
     /// The root and the intermediates in PEM: for software that wants the whole authority in one file.
     pub fn bundle_pem(&self) -> String {
-        let intermediates = CaRole::INTERMEDIATES.map(|role| pem::encode(pem::CERTIFICATE, self.certificate(role)));
-        self.root_pem() + &intermediates.concat()
+        self.certificates().iter().map(|der| pem::encode(pem::CERTIFICATE, der)).collect()
     }
 
     /// The root, then every intermediate.
@@ -218,16 +242,19 @@ impl Authority {
     /// The intermediate that signs a kind of peer.
     pub(crate) fn intermediate(&self, kind: &SpiffeKind) -> &Intermediate {
         match kind {
-            SpiffeKind::Device(_) => &self.devices,
-            SpiffeKind::Client(_) => &self.clients,
-            SpiffeKind::Server(_) => &self.servers,
+            SpiffeKind::Device(_) => &self.devices.current,
+            SpiffeKind::Client(_) => &self.clients.current,
+            SpiffeKind::Server(_) => &self.servers.current,
         }
     }
 
     /// Every intermediate that signs, with its role.
     pub(crate) fn intermediates(&self) -> impl Iterator<Item = (CaRole, &Intermediate)> {
-        [(CaRole::Devices, &self.devices), (CaRole::Clients, &self.clients), (CaRole::Servers, &self.servers)]
-            .into_iter()
+        let roles =
+            [(CaRole::Devices, &self.devices), (CaRole::Clients, &self.clients), (CaRole::Servers, &self.servers)];
+        roles.into_iter().flat_map(|(role, generations)| {
+            std::iter::once(&generations.current).chain(&generations.previous).map(move |one| (role, one))
+        })
     }
 
     pub(crate) fn intermediate_of_key(&self, key_id: KeyId) -> Option<(CaRole, &Intermediate)> {
@@ -237,9 +264,9 @@ impl Authority {
     fn ca_certificate(&self, role: CaRole) -> &CaCertificate {
         match role {
             CaRole::Root => &self.root,
-            CaRole::Devices => &self.devices.certificate,
-            CaRole::Clients => &self.clients.certificate,
-            CaRole::Servers => &self.servers.certificate,
+            CaRole::Devices => &self.devices.current.certificate,
+            CaRole::Clients => &self.clients.current.certificate,
+            CaRole::Servers => &self.servers.current.certificate,
         }
     }
 }
@@ -264,14 +291,6 @@ impl CaRole {
         format!("{self}-{}", digits.get(..KEY_ID_DIGITS_SHOWN).unwrap_or_default())
     }
 
-    pub(crate) fn key_file(self) -> String {
-        format!("{}.key", self.name())
-    }
-
-    fn certificate_file(self) -> String {
-        format!("{}.pem", self.name())
-    }
-
     /// What the certificates under it may be used for; none means any use.
     pub(crate) fn extended_key_usages(self) -> Vec<ExtendedKeyUsagePurpose> {
         match self {
@@ -288,13 +307,22 @@ impl fmt::Display for CaRole {
     }
 }
 
-impl Intermediate {
+impl Generations {
     fn open(dir: &Path, keys: &dyn KeyStore, role: CaRole, root: &CaCertificate, ca: &Metadata) -> Result<Self> {
-        let certificate = CaCertificate::read(dir, role, Some(root), ca)?;
-        let key = keys.open(role)?;
+        let open = |name| Intermediate::open(dir, keys, name, root, ca);
+        let mut names = ca.names(role).into_iter().rev();
+        let current = open(names.next().unwrap_or(role.into()))?;
+        Ok(Self { current, previous: names.map(open).collect::<Result<_>>()? })
+    }
+}
+
+impl Intermediate {
+    fn open(dir: &Path, keys: &dyn KeyStore, name: KeyName, root: &CaCertificate, ca: &Metadata) -> Result<Self> {
+        let certificate = CaCertificate::read(dir, name, Some(root), ca)?;
+        let key = keys.open(name)?;
         if key.subject_public_key_info() != certificate.spki {
-            let reason = format!("this certificate is not for the private key of {role}");
-            return Err(Error::BadFile { path: dir.join(role.certificate_file()), reason });
+            let reason = format!("this certificate is not for the private key of {name}");
+            return Err(Error::BadFile { path: dir.join(name.certificate_file()), reason });
         }
         let issuer = Issuer::from_ca_cert_der(&certificate.der, key)?;
         Ok(Self { certificate, issuer })
@@ -303,8 +331,8 @@ impl Intermediate {
 
 impl CaCertificate {
     /// Reads a certificate of the authority and checks that it is one, and that its signer, or itself, signed it.
-    fn read(dir: &Path, role: CaRole, signer: Option<&Self>, ca: &Metadata) -> Result<Self> {
-        let path = dir.join(role.certificate_file());
+    pub(crate) fn read(dir: &Path, name: KeyName, signer: Option<&Self>, ca: &Metadata) -> Result<Self> {
+        let path = dir.join(name.certificate_file());
         let text = disk::read(&path)?;
         let der = pem::decode(&text, &[pem::CERTIFICATE]).map_err(|reason| bad_file(path.clone(), reason))?;
         Self::parse(&der, signer, &ca.trust_domain).map_err(|reason| bad_file(path, reason))
@@ -339,16 +367,30 @@ impl Metadata {
             format: METADATA_FORMAT,
             trust_domain: options.trust_domain.clone(),
             organisation: options.organisation.clone(),
+            generations: BTreeMap::new(),
         }
     }
 
-    fn write(&self, dir: &Path) -> Result<()> {
-        let path = dir.join(METADATA_FILE);
-        let text = toml::to_string(self).map_err(|error| bad_file(path.clone(), error))?;
-        disk::write_new(&path, text.as_bytes(), disk::PUBLIC)
+    /// For a further certificate of this authority.
+    pub(crate) fn options(&self, now: OffsetDateTime) -> CaOptions {
+        CaOptions { trust_domain: self.trust_domain.clone(), organisation: self.organisation.clone(), now }
     }
 
-    fn read(dir: &Path) -> Result<Self> {
+    /// The generations of a role in use, the one that signs last.
+    pub(crate) fn names(&self, role: CaRole) -> Vec<KeyName> {
+        let first = [1];
+        let generations = self.generations.get(role.name()).map_or(&first[..], Vec::as_slice);
+        generations.iter().map(|generation| KeyName { role, generation: *generation }).collect()
+    }
+
+    /// Writes it in the place of the one before: the moment from which a rotation is in force.
+    pub(crate) fn write(&self, dir: &Path) -> Result<()> {
+        let path = dir.join(METADATA_FILE);
+        let text = toml::to_string(self).map_err(|error| bad_file(path.clone(), error))?;
+        disk::replace(&path, text.as_bytes(), disk::PUBLIC)
+    }
+
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(METADATA_FILE);
         let metadata: Self = toml::from_str(&disk::read(&path)?).map_err(|error| bad_file(path.clone(), error))?;
         if metadata.format != METADATA_FORMAT {
@@ -372,12 +414,13 @@ impl Presence {
         let mut missing = Vec::new();
         let mut note = |file: String, there: bool| if there { found.push(file) } else { missing.push(file) };
         for role in [CaRole::Root].into_iter().chain(CaRole::INTERMEDIATES) {
-            let key_there = keys.holds(role)?;
+            let name = KeyName::from(role);
+            let key_there = keys.holds(name)?;
             // The root's key may be off the machine.
             if key_there || role != CaRole::Root {
-                note(role.key_file(), key_there);
+                note(name.key_file(), key_there);
             }
-            note(role.certificate_file(), disk::exists(&dir.join(role.certificate_file()))?);
+            note(name.certificate_file(), disk::exists(&dir.join(name.certificate_file()))?);
         }
         note(METADATA_FILE.to_owned(), disk::exists(&dir.join(METADATA_FILE))?);
         Ok(match (found.is_empty(), missing.is_empty()) {
@@ -390,6 +433,11 @@ impl Presence {
             }),
         })
     }
+}
+
+pub(crate) fn write_certificate(dir: &Path, name: KeyName, der: &CertificateDer<'_>) -> Result<()> {
+    let text = pem::encode(pem::CERTIFICATE, der);
+    disk::write_new(&dir.join(name.certificate_file()), text.as_bytes(), disk::PUBLIC)
 }
 
 fn parse_x509(der: &[u8]) -> Result<X509Certificate<'_>, String> {

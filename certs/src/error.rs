@@ -106,6 +106,24 @@ pub enum Error {
         max: usize,
     },
 
+    /// A key is encrypted, and nobody said how to open it.
+    #[error(
+        "{} is encrypted: name the file with its passphrase by certificates.key_file or MOORING_CA_PASSPHRASE_FILE",
+        .0.display()
+    )]
+    KeyLocked(PathBuf),
+    /// The secret does not open the key.
+    #[error("{}: the passphrase or key file is not the one that it was encrypted with, or the file was changed", .0.display())]
+    WrongSecret(PathBuf),
+    /// A secret that is guessed at once.
+    #[error("a passphrase or key file has at least {bytes_min} bytes")]
+    ShortSecret {
+        /// The limit.
+        bytes_min: usize,
+    },
+    /// Only the root can do this, and its key is not here.
+    #[error("the root's key is not in {}: bring it back with `mooring ca import`", .0.display())]
+    RootKeyAway(PathBuf),
     /// A private key of the operator's cannot be used.
     #[error("the private key is not {0}")]
     PrivateKey(String),
@@ -130,6 +148,10 @@ impl Error {
             | Self::UnknownIssuer(_)
             | Self::NoServerNames
             | Self::PrivateKey(_)
+            | Self::KeyLocked(_)
+            | Self::WrongSecret(_)
+            | Self::ShortSecret { .. }
+            | Self::RootKeyAway(_)
             | Self::ServerAddress(_)
             | Self::TooManyServerNames { .. } => Fault::Operator,
             Self::Crypto(_) => Fault::Ours,

@@ -31,17 +31,28 @@ pub(crate) fn make(
     check_organisation(&options.organisation)?;
     let random = SystemRandom::new();
 
-    let root_key = keys.create(CaRole::Root)?;
+    let root_key = keys.create(CaRole::Root.into())?;
     let root_params = params(options, CaRole::Root, &root_key, Serial::random(&random)?)?;
     save(CaRole::Root, root_params.self_signed(&root_key)?.der())?;
     let root = Issuer::new(root_params, root_key);
 
     for role in CaRole::INTERMEDIATES {
-        let key = keys.create(role)?;
-        let params = params(options, role, &key, Serial::random(&random)?)?;
-        save(role, params.signed_by(&key, &root)?.der())?;
+        let key = keys.create(role.into())?;
+        save(role, &intermediate(options, role, &key, &root, &random)?)?;
     }
     Ok(())
+}
+
+/// Signs an intermediate.
+pub(crate) fn intermediate(
+    options: &CaOptions,
+    role: CaRole,
+    key: &CaKey,
+    root: &Issuer<'_, CaKey>,
+    random: &SystemRandom,
+) -> Result<CertificateDer<'static>> {
+    let params = params(options, role, key, Serial::random(random)?)?;
+    Ok(params.signed_by(key, root)?.into())
 }
 
 /// What a certificate of the authority says.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{Bench, DAY, NOW, UUID, assert_refused, options, year};
 use mooring_certs::keystore::FileKeyStore;
-use mooring_certs::{Authority, CaKey, CaOptions, CaRole, DeviceId, Error, KeyStore, TrustDomain, Validity};
+use mooring_certs::{Authority, CaKey, CaOptions, CaRole, DeviceId, Error, KeyName, KeyStore, TrustDomain, Validity};
 use tempfile::TempDir;
 use time::Duration;
 
@@ -102,19 +102,19 @@ struct FailingStore {
 }
 
 impl KeyStore for FailingStore {
-    fn create(&self, role: CaRole) -> Result<CaKey, Error> {
+    fn create(&self, name: KeyName) -> Result<CaKey, Error> {
         let left = self.left.load(Ordering::Relaxed);
         let left = left.checked_sub(1).ok_or_else(|| Error::Crypto("the token is gone".to_owned()))?;
         self.left.store(left, Ordering::Relaxed);
-        self.inner.create(role)
+        self.inner.create(name)
     }
 
-    fn open(&self, role: CaRole) -> Result<CaKey, Error> {
-        self.inner.open(role)
+    fn open(&self, name: KeyName) -> Result<CaKey, Error> {
+        self.inner.open(name)
     }
 
-    fn holds(&self, role: CaRole) -> Result<bool, Error> {
-        self.inner.holds(role)
+    fn holds(&self, name: KeyName) -> Result<bool, Error> {
+        self.inner.holds(name)
     }
 }
 

@@ -41,12 +41,12 @@ impl Anchors {
         Ok(Self { devices: read("devices", devices)?, clients: read("clients", clients)? })
     }
 
-    /// The intermediates of our own authority.
+    /// The intermediates of our own authority: those that sign, and those from before a rotation.
     ///
     /// # Errors
     /// As of [`Anchors::new`].
     pub fn of_authority(authority: &Authority) -> Result<Self> {
-        Self::new(&[authority.certificate(CaRole::Devices).clone()], &[authority.certificate(CaRole::Clients).clone()])
+        Self::new(&authority.certificates_of(CaRole::Devices), &authority.certificates_of(CaRole::Clients))
     }
 }
 
