@@ -59,8 +59,15 @@ fn main() -> ExitCode {
         _ => Durability::Memory,
     };
     let data_dir = arguments.next().unwrap_or_else(|| "data".to_owned()).into();
-    let listener =
-        ListenerConfig { name: "plain".to_owned(), kind: ListenerKind::Tcp, bind, allow_anonymous: true, tls: None };
+    let listener = ListenerConfig {
+        name: "plain".to_owned(),
+        kind: ListenerKind::Tcp,
+        bind,
+        path: None,
+        proxy_protocol_from: Vec::new(),
+        allow_anonymous: true,
+        tls: None,
+    };
     let config = ServerConfig { listeners: vec![listener], shards, durability, data_dir, ..ServerConfig::default() };
     let verdict = Verdict { allow: true, reason: ReasonCode::Success, rule: Arc::from("everything") };
     let server = match Server::start(config, Arc::new(Everything { verdict }), Arc::new(Everybody)) {

@@ -49,7 +49,8 @@ struct Handshake {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     admission: Arc<Admission>,
-    address: IpAddr,
+    /// Unknown of a proxy that has not yet said for whom it connects, and of what comes from no address.
+    address: Option<IpAddr>,
     identity: Option<Identity>,
 }
 
@@ -111,21 +112,15 @@ impl Admission {
         self.speaking_room.notify_waiters();
     }
 
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admitted, Full> {
-        let address = counted_as(address);
+    /// Counts one more connection. Where it comes from is told with [`Admitted::locate`].
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Admitted, Full> {
         let limits = self.limits();
         let mut state = self.lock();
-        state.rates.connect(Instant::now(), address, &limits)?;
         if state.connections >= limits.connections_max {
             return Err(Full::Connections);
         }
-        let from_address = state.per_address.entry(address).or_default();
-        if *from_address >= limits.per_address_max {
-            return Err(Full::Address);
-        }
-        *from_address += 1;
         state.connections += 1;
-        Ok(Admitted { admission: Arc::clone(self), address, identity: None })
+        Ok(Admitted { admission: Arc::clone(self), address: None, identity: None })
     }
 
     /// A place among those that have sent nothing yet, once it is this connection's turn. Where there is none, the oldest of them makes room, once it has
@@ -142,7 +137,7 @@ impl Admission {
         }
     }
 
-    fn turn(&self, address: IpAddr) -> Result<(), Duration> {
+    fn turn(&self, address: Option<IpAddr>) -> Result<(), Duration> {
         let limits = self.limits();
         self.lock().rates.turn(Instant::now(), address, &limits)
     }
@@ -160,8 +155,10 @@ impl Admission {
     }
 
     /// Counts a connection that came to nothing by its peer's fault. That may ban its address.
-    pub(crate) fn fail(&self, address: IpAddr) {
-        let (limits, address) = (self.limits(), counted_as(address));
+    pub(crate) fn fail(&self, address: Option<IpAddr>) {
+        let (limits, Some(address)) = (self.limits(), address) else {
+            return;
+        };
         let banned = self.lock().rates.fail(Instant::now(), address, &limits);
         if let Some(ban) = banned {
             metrics::counter!(metric_names::BANS).increment(1);
@@ -244,15 +241,34 @@ impl HandshakeSlot {
 }
 
 impl Admitted {
+    /// The address that it counts as one of.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// Counts the connection as one of an address, unless that has as many as it may, comes too fast or is banned.
+    pub(crate) fn locate(&mut self, address: IpAddr) -> Result<(), Full> {
+        let address = counted_as(address);
+        let limits = self.admission.limits();
+        let mut state = self.admission.lock();
+        state.rates.connect(Instant::now(), address, &limits)?;
+        let from_address = state.per_address.entry(address).or_default();
+        if *from_address >= limits.per_address_max {
+            release_none(&mut state.per_address, &address);
+            return Err(Full::Address);
+        }
+        *from_address += 1;
+        self.address = Some(address);
+        Ok(())
+    }
+
     /// Counts the connection as one of an identity, unless that has as many as it may; one that takes over a connected session may always.
     pub(crate) fn identify(&mut self, identity: &Identity, takes_over: bool) -> Result<(), Full> {
         let limits = self.admission.limits();
         let mut state = self.admission.lock();
         let of_identity = state.per_identity.entry(identity.clone()).or_default();
         if *of_identity >= limits.per_identity_max && !takes_over {
-            if *of_identity == 0 {
-                state.per_identity.remove(identity);
-            }
+            release_none(&mut state.per_identity, identity);
             return Err(Full::Identity);
         }
         *of_identity += 1;
@@ -289,7 +305,9 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         let mut state = self.admission.lock();
         state.connections = state.connections.saturating_sub(1);
-        release(&mut state.per_address, &self.address);
+        if let Some(address) = &self.address {
+            release(&mut state.per_address, address);
+        }
         if let Some(identity) = &self.identity {
             release(&mut state.per_identity, identity);
         }
@@ -300,9 +318,13 @@ impl Drop for Admitted {
 fn release<K: Hash + Eq>(counts: &mut HashMap<K, usize>, of: &K) {
     if let Some(count) = counts.get_mut(of) {
         *count = count.saturating_sub(1);
-        if *count == 0 {
-            counts.remove(of);
-        }
+        release_none(counts, of);
+    }
+}
+
+fn release_none<K: Hash + Eq>(counts: &mut HashMap<K, usize>, of: &K) {
+    if counts.get(of) == Some(&0) {
+        counts.remove(of);
     }
 }
 
@@ -316,19 +338,24 @@ mod tests {
         Arc::new(Admission::new(limits))
     }
 
+    fn admit(admission: &Arc<Admission>, address: IpAddr) -> Result<Admitted, Full> {
+        let mut admitted = admission.admit()?;
+        admitted.locate(address).map(|()| admitted)
+    }
+
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
     #[test]
     fn connections_are_counted_in_all_and_by_address_while_they_are_held() {
         let admission = admission(ConnectionLimits { connections_max: 3, per_address_max: 2, ..Default::default() });
-        let first = admission.admit(HERE).unwrap();
-        let second = admission.admit(HERE).unwrap();
-        assert_eq!(admission.admit(HERE).unwrap_err(), Full::Address);
-        let third = admission.admit(THERE).unwrap();
+        let first = admit(&admission, HERE).unwrap();
+        let second = admit(&admission, HERE).unwrap();
+        assert_eq!(admit(&admission, HERE).unwrap_err(), Full::Address);
+        let third = admit(&admission, THERE).unwrap();
         drop(first);
-        let fourth = admission.admit(HERE).unwrap();
-        assert_eq!(admission.admit(THERE).unwrap_err(), Full::Connections);
+        let fourth = admit(&admission, HERE).unwrap();
+        assert_eq!(admit(&admission, THERE).unwrap_err(), Full::Connections);
         drop((second, third, fourth));
         assert_eq!(admission.connections(), 0);
         assert!(admission.lock().per_address.is_empty(), "an address that left costs nothing");
@@ -339,7 +366,7 @@ mod tests {
         let admission = admission(ConnectionLimits { per_identity_max: 1, ..Default::default() });
         let identity = Identity::new("device");
         let connect = |takes_over| {
-            let mut admitted = admission.admit(HERE).unwrap();
+            let mut admitted = admit(&admission, HERE).unwrap();
             admitted.identify(&identity, takes_over).map(|()| admitted)
         };
         let first = connect(false).unwrap();

@@ -18,10 +18,12 @@ use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, 
 use tokio_tungstenite::tungstenite::http::header::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::http::{self, StatusCode};
 
+use crate::admission::Full;
 use crate::config::ListenerConfig;
 use crate::exchange;
-use crate::handover::{Entry, Newcomer, ShardInput, ip_of};
+use crate::handover::{Entry, Newcomer, ShardInput};
 use crate::metric_names;
+use crate::proxy_protocol::{self, ProxyError};
 use crate::refuse::{answer_to, refuse};
 use crate::shard::Shard;
 use crate::stream::{Stream, TlsStream};
@@ -38,6 +40,10 @@ const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
 pub(crate) enum Failure {
     #[error("the connection was lost: {0}")]
     Lost(#[from] io::Error),
+    #[error("PROXY protocol: {0}")]
+    Proxy(#[from] ProxyError),
+    #[error("hit {}", .0.name())]
+    Full(Full),
     #[error("TLS: {0}")]
     Tls(io::Error),
     #[error("WebSocket: {0}")]
@@ -71,6 +77,8 @@ impl Failure {
     const fn name(&self) -> &'static str {
         match self {
             Self::Lost(_) => "lost",
+            Self::Proxy(_) => "proxy",
+            Self::Full(full) => full.name(),
             Self::Tls(_) => "tls",
             Self::WebSocket(_) => "websocket",
             Self::HandshakeTimeout => "handshake_timeout",
@@ -100,6 +108,8 @@ impl Failure {
             Self::Refused(refusal) => is_peers_fault(refusal.reason),
             // Networks break, health checks connect and leave, and the rest is ours.
             Self::Lost(_)
+            | Self::Proxy(_)
+            | Self::Full(_)
             | Self::Left
             | Self::Silent
             | Self::AuthenticateTimeout
@@ -125,16 +135,45 @@ pub(crate) const fn is_peers_fault(refused: ReasonCode) -> bool {
 }
 
 /// Brings one socket in, or closes it.
-pub(crate) async fn run(shard: Rc<Shard>, stream: Stream, entry: Entry) {
+pub(crate) async fn run(shard: Rc<Shard>, mut stream: Stream, mut entry: Entry) {
     let listener = Arc::clone(&entry.listener);
-    let address = Arc::clone(&entry.address);
-    if let Err(failure) = let_in(&shard, stream, entry).await {
+    // Boxed: what few connections need should not cost memory in each.
+    let introduced = if entry.proxied { Box::pin(introduce(&shard, &mut stream, &mut entry)).await } else { Ok(()) };
+    let (address, ip) = (Arc::clone(&entry.address), entry.admitted.address());
+    let let_in = match introduced {
+        Ok(()) => let_in(&shard, stream, entry).await,
+        Err(failure) => Err(failure),
+    };
+    if let Err(failure) = let_in {
         metrics::counter!(metric_names::HANDSHAKES_FAILED, "listener" => listener.name.clone(), "reason" => failure.name()).increment(1);
         tracing::debug!(listener = listener.name, %address, reason = failure.name(), error = %failure, "not let in");
         if failure.is_peers_fault() {
-            shard.shared.admission.fail(ip_of(&address));
+            shard.shared.admission.fail(ip);
         }
     }
+}
+
+/// Learns from a proxy whose connection it passes on.
+async fn introduce(shard: &Shard, stream: &mut Stream, entry: &mut Entry) -> Result<(), Failure> {
+    let Stream::Tcp(tcp) = stream else {
+        return Ok(());
+    };
+    let until =
+        Instant::from_std(entry.accepted) + Duration::from_millis(shard.shared.admission.limits().handshake_ms_max);
+    let source = tokio::select! {
+        received = timeout_at(until, proxy_protocol::receive(tcp)) => received.map_err(|_| Failure::HandshakeTimeout)??,
+        () = entry.slot.evicted() => return Err(Failure::Evicted),
+    };
+    // Without a source it is the proxy itself, and no client.
+    if let Some(source) = source {
+        let located = entry.admitted.locate(source.ip());
+        located.map_err(|full| {
+            metrics::counter!(metric_names::CONNECTIONS_REFUSED, "reason" => full.name()).increment(1);
+            Failure::Full(full)
+        })?;
+        entry.address = Arc::from(source.to_string());
+    }
+    Ok(())
 }
 
 async fn let_in(shard: &Rc<Shard>, stream: Stream, entry: Entry) -> Result<(), Failure> {
@@ -172,6 +211,12 @@ async fn secure(stream: Stream, entry: &Entry) -> Result<Secured, Failure> {
     let listener = &entry.listener;
     let tcp = match stream {
         Stream::Tcp(tcp) => tcp,
+        Stream::Unix(unix) => {
+            unix.readable().await?;
+            entry.slot.speak().await;
+            let transport = Transport { stream: Stream::Unix(unix), websocket: None };
+            return Ok(Secured { transport, peer_certificate: None });
+        }
         stream => return Ok(already_secured(stream, entry).await),
     };
     tcp.readable().await?;

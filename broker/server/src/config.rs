@@ -8,6 +8,8 @@ use mooring_core::{Identity, Limits};
 use mooring_log::Durability;
 use mooring_protocol::TopicFilterBuf;
 
+use crate::proxy_protocol::Network;
+
 /// What a server is started with.
 #[derive(Clone)]
 pub struct ServerConfig {
@@ -63,8 +65,13 @@ pub struct ListenerConfig {
     pub name: String,
     /// What it speaks.
     pub kind: ListenerKind,
-    /// The address; port 0 takes a free one, see [`crate::Server::listener_addresses`].
+    /// The address; port 0 takes a free one, see [`crate::Server::listener_addresses`]. Unused for [`ListenerKind::Unix`].
     pub bind: SocketAddr,
+    /// The socket file of [`ListenerKind::Unix`]: made with mode 0660, and removed at the end.
+    pub path: Option<PathBuf>,
+    /// Proxies: a connection from these addresses must begin with a PROXY protocol header (version 2), before TLS, and counts as one of the address that it
+    /// names. From other addresses a header is as wrong as any other bytes that are not MQTT or TLS.
+    pub proxy_protocol_from: Vec<Network>,
     /// Whether clients that name nobody may come in; the authenticator decides what they are.
     pub allow_anonymous: bool,
     /// The TLS settings, for [`ListenerKind::Tls`] and [`ListenerKind::Wss`].
@@ -82,6 +89,15 @@ pub enum ListenerKind {
     Ws,
     /// MQTT over WebSocket over TLS at `/mqtt`.
     Wss,
+    /// MQTT over a Unix-domain socket. Its clients come from `unix:<uid>`; no limit or rate per address is for them.
+    Unix,
+}
+
+impl ListenerConfig {
+    /// Where it listens, for people.
+    pub(crate) fn at(&self) -> String {
+        self.path.as_ref().map_or_else(|| self.bind.to_string(), |path| path.display().to_string())
+    }
 }
 
 impl ListenerKind {

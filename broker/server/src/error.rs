@@ -7,12 +7,12 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address can't be listened on.
-    #[error("listener {listener}: cannot listen on {address}: {source}")]
+    #[error("listener {listener}: cannot listen on {at}: {source}")]
     Listen {
         /// The listener's name.
         listener: String,
-        /// The address.
-        address: SocketAddr,
+        /// The address, or the path.
+        at: String,
         /// Why.
         source: std::io::Error,
     },
@@ -23,6 +23,12 @@ pub enum ServerError {
         listener: String,
         /// The address.
         address: SocketAddr,
+    },
+    /// A listener on a Unix-domain socket without a path.
+    #[error("listener {listener}: a Unix-domain socket needs a path")]
+    NoPath {
+        /// The listener's name.
+        listener: String,
     },
     /// Two listeners of one name.
     #[error("listener {listener}: there are two of that name")]

@@ -18,6 +18,7 @@ use crate::config::{ListenerConfig, ServerConfig};
 use crate::error::NodeError;
 use crate::events::EventsEnd;
 use crate::exchange::Exchanged;
+use crate::listen::Listening;
 use crate::mailbox::{BlockingMailbox, Mailbox};
 use crate::stream::PortableStream;
 use crate::taps::Taps;
@@ -113,7 +114,7 @@ pub(crate) enum ShardInput {
     /// What the log answered.
     Read(Vec<(MessageId, Option<SharedMessage>)>),
     /// A listener whose accept loop runs here.
-    Listen(Arc<ListenerConfig>, std::net::TcpListener),
+    Listen(Arc<ListenerConfig>, Listening),
     /// A socket on its way in.
     Accepted(Box<Accepted>),
     /// A client that is let in, and whose home this is.
@@ -177,6 +178,8 @@ pub(crate) struct Entry {
     pub(crate) accepted: std::time::Instant,
     pub(crate) admitted: Admitted,
     pub(crate) slot: HandshakeSlot,
+    /// Whether the peer is a proxy that says first for whom it connects.
+    pub(crate) proxied: bool,
     /// Set where the WebSocket upgrade and TLS are done already.
     pub(crate) upgraded: Option<Upgraded>,
 }

@@ -192,14 +192,19 @@ impl Node {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let ip = ip_of(&address);
-        let Ok(admitted) = self.shared.admission.admit(ip) else {
+        let Ok(mut admitted) = self.shared.admission.admit() else {
             return Ok(());
         };
+        if admitted.locate(ip).is_err() {
+            return Ok(());
+        }
         let slot = self.shared.admission.handshake_slot(&admitted).await;
         let listener = ListenerConfig {
             name: listener.to_owned(),
             kind: ListenerKind::Ws,
             bind: std::net::SocketAddr::new(ip, 0),
+            path: None,
+            proxy_protocol_from: Vec::new(),
             allow_anonymous,
             tls: None,
         };
@@ -209,6 +214,7 @@ impl Node {
             accepted: std::time::Instant::now(),
             admitted,
             slot,
+            proxied: false,
             upgraded: Some(Upgraded { peer_certificate }),
         };
         let mailbox =

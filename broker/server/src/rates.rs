@@ -74,8 +74,8 @@ impl Rates {
     }
 
     /// Takes one connection of all that may come, or says when the next may.
-    pub(crate) fn turn(&mut self, now: Instant, ip: IpAddr, limits: &ConnectionLimits) -> Result<(), Duration> {
-        if is_exempt(ip, limits) {
+    pub(crate) fn turn(&mut self, now: Instant, ip: Option<IpAddr>, limits: &ConnectionLimits) -> Result<(), Duration> {
+        if ip.is_some_and(|ip| is_exempt(ip, limits)) {
             return Ok(());
         }
         let rate = Rate { per_s: limits.connect_rate_max, burst: limits.connect_burst_max };
@@ -247,11 +247,11 @@ mod tests {
     fn all_together_wait_their_turn() {
         let mut table = Table::new(limits());
         for _ in 0..4 {
-            assert_eq!(table.rates.turn(table.now, PEER, &table.limits), Ok(()));
+            assert_eq!(table.rates.turn(table.now, Some(PEER), &table.limits), Ok(()));
         }
-        let wait = table.rates.turn(table.now, PEER, &table.limits).unwrap_err();
+        let wait = table.rates.turn(table.now, Some(PEER), &table.limits).unwrap_err();
         assert_eq!(wait, Duration::from_millis(100));
-        assert_eq!(table.rates.turn(table.now + wait, PEER, &table.limits), Ok(()));
+        assert_eq!(table.rates.turn(table.now + wait, Some(PEER), &table.limits), Ok(()));
     }
 
     #[test]

@@ -1,32 +1,28 @@
 //! Starts and ends a server.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use mooring_core::record::Recovered;
 use mooring_core::{Access, Authenticate, ShardId};
 use mooring_log::{Disk, Durability, EventReader, Log, LogOptions, RealDisk};
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use tokio::sync::{oneshot, watch};
 
 use crate::admission::Admission;
 use crate::clock::Clock;
-use crate::config::{ConnectionLimits, ListenerConfig, ServerConfig};
+use crate::config::{ListenerConfig, ListenerKind, ServerConfig};
 use crate::error::ServerError;
 use crate::events::EventsEnd;
 use crate::handover::{LogInput, ShardInput, Shared};
+use crate::listen::{Listening, SocketFile, bind_all};
 use crate::log_thread;
 use crate::mailbox::{BlockingMailbox, Mailbox};
 use crate::node::Node;
 use crate::shard;
 use crate::taps::Taps;
-
-/// Sockets that wait to be accepted.
-const BACKLOG: i32 = 4096;
 
 /// A running server: its threads end with [`Server::shutdown`], or abruptly when it is dropped.
 pub struct Server {
@@ -34,6 +30,7 @@ pub struct Server {
     node: Node,
     addresses: Vec<(String, SocketAddr)>,
     threads: Threads,
+    _socket_files: Vec<SocketFile>,
 }
 
 /// The threads, each with the signal that says that it has ended.
@@ -74,8 +71,7 @@ impl Server {
     ) -> Result<Self, ServerError> {
         check_config(&config)?;
         // Before the log: an address in use is the commonest mistake, and told at once.
-        let listeners = bind_all(&config)?;
-        let addresses = addresses(&listeners)?;
+        let bound = bind_all(&config)?;
         let options = LogOptions { durability: config.durability, ..LogOptions::default() };
         let (log, recovered) = Log::open(disk, options).map_err(|source| ServerError::Log {
             directory: config.data_dir.join("log").display().to_string(),
@@ -84,9 +80,10 @@ impl Server {
         let events = log.event_reader();
         let shared = Arc::new(new_shared(config, authenticate, &events));
         let threads = start_threads(&shared, access, log, recovered)?;
-        let server = Self { node: Node::new(Arc::clone(&shared), events), shared, addresses, threads };
+        let node = Node::new(Arc::clone(&shared), events);
+        let server = Self { shared, node, addresses: bound.addresses, threads, _socket_files: bound.files };
         server.settle()?;
-        server.listen(listeners);
+        server.listen(bound.listeners);
         Ok(server)
     }
 
@@ -96,7 +93,7 @@ impl Server {
         self.node.clone()
     }
 
-    /// The name and address of each listener; port 0 is resolved.
+    /// The name and address of each listener that has an address; port 0 is resolved.
     #[must_use]
     pub fn listener_addresses(&self) -> Vec<(String, SocketAddr)> {
         self.addresses.clone()
@@ -150,7 +147,7 @@ impl Server {
         Ok(())
     }
 
-    fn listen(&self, listeners: Vec<(Arc<ListenerConfig>, TcpListener)>) {
+    fn listen(&self, listeners: Vec<(Arc<ListenerConfig>, Listening)>) {
         for (mailbox, (config, listener)) in self.shared.shards.iter().cycle().zip(listeners) {
             let _ = mailbox.push(ShardInput::Listen(config, listener));
         }
@@ -233,6 +230,9 @@ fn check_config(config: &ServerConfig) -> Result<(), ServerError> {
         if listener.kind.is_tls() && listener.tls.is_none() {
             return Err(ServerError::NoTls { listener: listener.name.clone(), address: listener.bind });
         }
+        if listener.kind == ListenerKind::Unix && listener.path.is_none() {
+            return Err(ServerError::NoPath { listener: listener.name.clone() });
+        }
         if config.listeners.iter().skip(index + 1).any(|other| other.name == listener.name) {
             return Err(ServerError::ListenerTwice { listener: listener.name.clone() });
         }
@@ -275,45 +275,4 @@ fn start_threads(
         threads.shards.push(Thread::spawn(&format!("mooring-shard-{shard}"), shared, run)?);
     }
     Ok(threads)
-}
-
-type Bound = (Arc<ListenerConfig>, TcpListener);
-
-fn bind_all(config: &ServerConfig) -> Result<Vec<Bound>, ServerError> {
-    let bind_one = |listener: &ListenerConfig| {
-        let socket = bind(listener.bind, &config.connections);
-        let socket = socket.map_err(|source| listen_error(listener, source))?;
-        Ok((Arc::new(listener.clone()), socket))
-    };
-    config.listeners.iter().map(bind_one).collect()
-}
-
-fn addresses(listeners: &[Bound]) -> Result<Vec<(String, SocketAddr)>, ServerError> {
-    let address = |(config, socket): &Bound| {
-        let address = socket.local_addr().map_err(|source| listen_error(config, source))?;
-        Ok((config.name.clone(), address))
-    };
-    listeners.iter().map(address).collect()
-}
-
-fn listen_error(listener: &ListenerConfig, source: std::io::Error) -> ServerError {
-    ServerError::Listen { listener: listener.name.clone(), address: listener.bind, source }
-}
-
-/// What is set here, each accepted socket has from its listener.
-fn bind(address: SocketAddr, limits: &ConnectionLimits) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the last connections' TIME_WAIT.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    let keepalive = Duration::from_secs(limits.tcp_keepalive_s.max(1));
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(keepalive).with_interval(keepalive))?;
-    socket.set_tcp_user_timeout(Some(Duration::from_millis(u64::from(limits.user_timeout_ms))))?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

@@ -1,13 +1,14 @@
 //! The bytes of a connection: over TCP, TLS, or whatever the API has upgraded. The rest of the crate sees one shape.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustls::ServerConnection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 /// Bytes that one read takes at most.
 pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
@@ -48,6 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> AnyStream for S {}
 /// A connection's stream, on the event loop of this thread.
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    Unix(UnixStream),
     Tls(Box<TlsStream>),
     Other(Box<dyn AnyStream>),
 }
@@ -55,6 +57,7 @@ pub(crate) enum Stream {
 /// A connection's stream between two event loops.
 pub(crate) enum PortableStream {
     Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
     Tls(std::net::TcpStream, Box<ServerConnection>),
     Other(Box<dyn AnyStream>),
 }
@@ -64,6 +67,7 @@ impl PortableStream {
     pub(crate) fn attach(self) -> io::Result<Stream> {
         Ok(match self {
             Self::Tcp(tcp) => Stream::Tcp(TcpStream::from_std(tcp)?),
+            Self::Unix(unix) => Stream::Unix(UnixStream::from_std(unix)?),
             Self::Tls(tcp, session) => Stream::Tls(Box::new(TlsStream::new(TcpStream::from_std(tcp)?, *session))),
             Self::Other(stream) => Stream::Other(stream),
         })
@@ -75,6 +79,7 @@ impl Stream {
     pub(crate) fn detach(self) -> io::Result<PortableStream> {
         Ok(match self {
             Self::Tcp(tcp) => PortableStream::Tcp(tcp.into_std()?),
+            Self::Unix(unix) => PortableStream::Unix(unix.into_std()?),
             Self::Tls(tls) => PortableStream::Tls(tls.tcp.into_std()?, Box::new(tls.session)),
             Self::Other(stream) => PortableStream::Other(stream),
         })
@@ -84,6 +89,7 @@ impl Stream {
         let into = scratch.plain.get_mut(..READ_BYTES_MAX).unwrap_or_default();
         match self {
             Self::Tcp(tcp) => poll_read_into(tcp, cx, into),
+            Self::Unix(unix) => poll_read_into(unix, cx, into),
             Self::Other(stream) => poll_read_into(stream, cx, into),
             Self::Tls(tls) => tls.poll_read(cx, scratch),
         }
@@ -93,6 +99,7 @@ impl Stream {
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, header: &[u8], bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Self::Tcp(tcp) => poll_send(tcp, cx, &[IoSlice::new(header), IoSlice::new(bytes)]),
+            Self::Unix(unix) => poll_send(unix, cx, &[IoSlice::new(header), IoSlice::new(bytes)]),
             Self::Other(stream) => poll_write_both(stream, cx, header, bytes),
             Self::Tls(tls) => tls.poll_write(cx, header, bytes),
         }
@@ -101,7 +108,7 @@ impl Stream {
     /// Writes what the stream itself keeps back.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Tcp(_) => Poll::Ready(Ok(())),
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
             Self::Other(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(tls) => tls.poll_flush(cx),
         }
@@ -116,6 +123,7 @@ impl Stream {
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Unix(unix) => Pin::new(unix).poll_shutdown(cx),
             Self::Other(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(tls) => tls.poll_shutdown(cx),
         }
@@ -134,18 +142,22 @@ fn poll_read_into<S: AsyncRead + Unpin>(
 }
 
 /// Writes to a socket. A socket that has just come to this event loop is not yet known to be writable, and nearly always is: it is asked.
-fn poll_send(tcp: &mut TcpStream, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+fn poll_send<S: AsyncWrite + AsFd + Unpin>(
+    socket: &mut S,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
     let one = slices.iter().filter(|slice| !slice.is_empty()).count() < 2;
     let bytes = slices.iter().find(|slice| !slice.is_empty()).map_or(&[][..], |slice| slice);
     let written = if one {
-        Pin::new(&mut *tcp).poll_write(cx, bytes)
+        Pin::new(&mut *socket).poll_write(cx, bytes)
     } else {
-        Pin::new(&mut *tcp).poll_write_vectored(cx, slices)
+        Pin::new(&mut *socket).poll_write_vectored(cx, slices)
     };
     if written.is_ready() {
         return written;
     }
-    match SockRef::from(&*tcp).send_vectored(slices) {
+    match SockRef::from(&*socket).send_vectored(slices) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         sent => Poll::Ready(sent),
     }

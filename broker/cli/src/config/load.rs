@@ -353,6 +353,30 @@ mod tests {
     }
 
     #[test]
+    fn a_unix_domain_socket_has_a_path_and_proxies_are_ranges_of_addresses() {
+        let listener = |settings: &str| format!("[[listeners]]\nname = \"a\"\nallow_anonymous = true\n{settings}");
+        check_error(
+            &listener("kind = \"unix\"\n"),
+            &[],
+            "mooring.toml:4: listeners.0.kind: a Unix-domain socket needs a path",
+        );
+        check_error(
+            &listener("kind = \"tcp\"\nbind = \"127.0.0.1:1883\"\npath = \"/run/mooring.sock\"\n"),
+            &[],
+            "mooring.toml:6: listeners.0.path: only kind = \"unix\" has a path",
+        );
+        check_error(
+            &listener("proxy_protocol_from = [\"10.0.0.0/40\"]\n"),
+            &[],
+            "mooring.toml:4: listeners.0.proxy_protocol_from: expected a range of addresses such as \"10.0.0.0/8\", got \"10.0.0.0/40\"",
+        );
+        assert!(from_text(&listener("kind = \"unix\"\npath = \"/run/mooring.sock\"\n"), &[]).is_ok());
+        let proxied =
+            "kind = \"tcp\"\nbind = \"127.0.0.1:1883\"\nproxy_protocol_from = [\"127.0.0.1\", \"fd00::/8\"]\n";
+        assert_eq!(from_text(&listener(proxied), &[]).unwrap().listeners[0].proxy_protocol_from.len(), 2);
+    }
+
+    #[test]
     fn the_environment_goes_over_the_file() {
         let config = from_text(
             "[limits]\nreceive_max = 10\n",

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use mooring_core::Limits;
 use mooring_log::Durability;
 use mooring_protocol::TopicFilterBuf;
-use mooring_server::ConnectionLimits;
+use mooring_server::{ConnectionLimits, Network};
 
 pub(crate) use example::example;
 pub(crate) use load::load;
@@ -43,6 +43,8 @@ pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) bind: SocketAddr,
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) proxy_protocol_from: Vec<Network>,
     pub(crate) client_certificate: ClientCertificate,
     pub(crate) allow_anonymous: bool,
     pub(crate) anonymous_beyond_loopback: bool,
@@ -56,6 +58,7 @@ pub(crate) enum Kind {
     Tls,
     Ws,
     Wss,
+    Unix,
 }
 
 impl Kind {
@@ -166,6 +169,8 @@ impl Default for Listener {
             name: String::new(),
             kind: Kind::Tls,
             bind: everywhere(8883),
+            path: None,
+            proxy_protocol_from: Vec::new(),
             client_certificate: ClientCertificate::Required,
             allow_anonymous: false,
             anonymous_beyond_loopback: false,
@@ -197,7 +202,7 @@ impl Config {
 impl Listener {
     /// What is wrong with it by itself, and with which key.
     fn check(&self) -> Result<(), (&'static str, String)> {
-        let is_local = self.bind.ip().is_loopback();
+        let is_local = self.bind.ip().is_loopback() || self.kind == Kind::Unix;
         if self.name.is_empty() {
             return Err(("name", "a listener needs a name".to_owned()));
         }
@@ -217,7 +222,22 @@ impl Listener {
             );
             return Err(("allow_password", why));
         }
+        self.check_socket()?;
         self.check_who_comes_in()
+    }
+
+    /// A Unix-domain socket has a path, and nothing else has one.
+    fn check_socket(&self) -> Result<(), (&'static str, String)> {
+        match (self.kind, &self.path) {
+            (Kind::Unix, None) => Err(("kind", "a Unix-domain socket needs a path".to_owned())),
+            (Kind::Unix, Some(_)) if !self.proxy_protocol_from.is_empty() => {
+                Err(("proxy_protocol_from", "a Unix-domain socket has no addresses".to_owned()))
+            }
+            (Kind::Tcp | Kind::Tls | Kind::Ws | Kind::Wss, Some(_)) => {
+                Err(("path", "only kind = \"unix\" has a path".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A listener that lets nobody in is a mistake.

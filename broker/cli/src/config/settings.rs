@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use mooring_log::Durability;
 use mooring_protocol::TopicFilterBuf;
+use mooring_server::{Network, NetworkError};
 
 use super::value::Value;
 use super::{ClientCertificate, Config, Kind, Listener};
@@ -172,10 +173,14 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
 pub(super) const LISTENER_SETTINGS: &[Setting<Listener>] = settings! { Listener:
     "name" = "\"mqtts\"", "What it is called in the log and the timeline.",
         |listener, value| listener.name = value.text()?;
-    "kind" = "\"tls\"", "\"tcp\", \"tls\", \"ws\" or \"wss\".",
-        |listener, value| listener.kind = value.choice(&[("tcp", Kind::Tcp), ("tls", Kind::Tls), ("ws", Kind::Ws), ("wss", Kind::Wss)])?;
+    "kind" = "\"tls\"", "\"tcp\", \"tls\", \"ws\", \"wss\", or \"unix\" for a Unix-domain socket.",
+        |listener, value| listener.kind = value.choice(&[("tcp", Kind::Tcp), ("tls", Kind::Tls), ("ws", Kind::Ws), ("wss", Kind::Wss), ("unix", Kind::Unix)])?;
     "bind" = "\"0.0.0.0:8883\"", "Address and port; port 0 takes a free one.",
         |listener, value| listener.bind = value.address()?;
+    "path" = "", "The socket file of kind \"unix\", in place of an address. Its owner and its group may connect (mode 0660).",
+        |listener, value| listener.path = Some(PathBuf::from(value.text()?));
+    "proxy_protocol_from" = "[]", "Addresses of proxies that send a PROXY protocol header (version 2) before anything else, such as [\"10.0.0.0/8\"]. From these it is required, from others refused.",
+        |listener, value| listener.proxy_protocol_from = networks(value)?;
     "client_certificate" = "\"required\"", "With TLS: \"required\", \"optional\" or \"none\".",
         |listener, value| listener.client_certificate = value.choice(&[
             ("required", ClientCertificate::Required), ("optional", ClientCertificate::Optional), ("none", ClientCertificate::None)])?;
@@ -209,6 +214,10 @@ fn http_url(value: &Value) -> Result<String, String> {
     } else {
         Err("expected http://host or https://host, with a port or a path if need be".to_owned())
     }
+}
+
+fn networks(value: &Value) -> Result<Vec<Network>, String> {
+    value.list()?.iter().map(|text| text.parse().map_err(|error: NetworkError| error.to_string())).collect()
 }
 
 fn database_url(value: &Value) -> Result<String, String> {

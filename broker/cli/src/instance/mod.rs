@@ -198,8 +198,11 @@ fn server_config(config: &Config, data_dir: &DataDir, identity: &ServerIdentity)
             Kind::Tls => ListenerKind::Tls,
             Kind::Ws => ListenerKind::Ws,
             Kind::Wss => ListenerKind::Wss,
+            Kind::Unix => ListenerKind::Unix,
         },
         bind: listener.bind,
+        path: listener.path.clone(),
+        proxy_protocol_from: listener.proxy_protocol_from.clone(),
         allow_anonymous: listener.allow_anonymous,
         tls: listener.kind.is_tls().then(|| identity.mqtt(listener.client_certificate)),
     });

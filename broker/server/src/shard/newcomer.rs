@@ -13,7 +13,7 @@ use crate::admission::{Admitted, Full};
 use crate::client_handshake::{ask, is_peers_fault};
 use crate::connection::{self, Connection};
 use crate::exchange::Exchanged;
-use crate::handover::{Newcomer, ip_of};
+use crate::handover::Newcomer;
 use crate::metric_names;
 use crate::refuse::refuse;
 use crate::transport::Transport;
@@ -57,7 +57,7 @@ impl Shard {
             Err(refusal) => {
                 self.tell_refused(&connect, &address, &refusal);
                 if is_peers_fault(refusal.reason) {
-                    self.shared.admission.fail(ip_of(&address));
+                    self.shared.admission.fail(newcomer.admitted.address());
                 }
                 refuse(&self, newcomer.transport, connect.version, refusal.reason).await;
             }

@@ -90,6 +90,8 @@ pub(crate) fn listener(name: &str, kind: ListenerKind, tls: Option<Arc<dyn TlsCo
         name: name.to_owned(),
         kind,
         bind: SocketAddr::from(([127, 0, 0, 1], 0)),
+        path: None,
+        proxy_protocol_from: Vec::new(),
         allow_anonymous: true,
         tls,
     }

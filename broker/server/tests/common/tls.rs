@@ -59,7 +59,11 @@ fn leaf(issuer: &CertifiedIssuer<'_, KeyPair>) -> (Vec<CertificateDer<'static>>,
 }
 
 pub(crate) async fn tls(address: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<impl Stream + 'static> {
-    let tcp = TcpStream::connect(address).await?;
+    tls_on(TcpStream::connect(address).await?, config).await
+}
+
+/// TLS on a socket that has said something before.
+pub(crate) async fn tls_on(tcp: TcpStream, config: Arc<ClientConfig>) -> std::io::Result<impl Stream + 'static> {
     let name = ServerName::try_from("localhost").unwrap();
     within("the TLS handshake", TlsConnector::from(config).connect(name, tcp)).await
 }
