@@ -65,6 +65,7 @@ pub(crate) struct ConnAckAnswer {
     pub(crate) session_expiry_s: Option<u32>,
     pub(crate) server_keep_alive_s: Option<u16>,
     pub(crate) assigned_client_id: Option<crate::session_key::ClientId>,
+    pub(crate) response_information: Option<Box<str>>,
     /// The last message of an enhanced authentication.
     pub(crate) authentication_data: Option<Box<[u8]>>,
 }
@@ -213,6 +214,7 @@ impl Engine {
             assigned_client_id: answer.assigned_client_id.as_ref().map(crate::session_key::ClientId::as_str),
             topic_alias_maximum: (limits.topic_alias_max > 0).then_some(limits.topic_alias_max),
             server_keep_alive_s: answer.server_keep_alive_s,
+            response_information: answer.response_information.as_deref(),
             authentication_method: authentication.as_ref().map(|known| known.method()),
             authentication_data: answer.authentication_data.as_deref().filter(|_| authentication.is_some()),
             ..ConnAckProperties::default()

@@ -23,9 +23,9 @@ use crate::slab::NONE;
 use crate::timer::Wake;
 
 /// Why a CONNECT is refused.
-struct Refused {
-    reason: ReasonCode,
-    why: Arc<str>,
+pub(crate) struct Refused {
+    pub(crate) reason: ReasonCode,
+    pub(crate) why: Arc<str>,
 }
 
 /// What an enhanced authentication, which is done, leaves to be sent.
@@ -54,7 +54,8 @@ impl Engine {
             connection.authentication = method.map(|method| Box::new(Authentication::new(method)));
         }
         self.connections.insert(id, connection);
-        let key = match self.check_connect(connect, &principal, exchanged.is_some()) {
+        let checked = self.check_connect(connect, &principal, exchanged.is_some());
+        let key = match checked.and_then(|key| self.check_quota(connect, &key).map(|()| key)) {
             Ok(key) => key,
             Err(refused) => {
                 let client_id = ClientId::new(connect.client_id);
@@ -97,6 +98,7 @@ impl Engine {
             aliases: (outgoing_aliases > 0).then(|| Box::new(Aliases::new(outgoing_aliases))),
             cache: None,
             replay: None,
+            rate: None,
             authentication: None,
         }
     }
@@ -218,7 +220,10 @@ impl Engine {
         session.expiry_interval_s = expiry_interval_s;
         session.disconnected_at_unix_ms = None;
         // [MQTT-3.1.3-9] a will that was delayed is not sent: the client is back.
-        session.will = will;
+        let will = std::mem::replace(&mut session.will, will);
+        self.wills.forget(will.as_deref());
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        self.wills.count(session.will.as_deref());
         session.queue.rewind();
         if session.durable {
             self.log.append(Record::Session(session.record()));
@@ -244,6 +249,7 @@ impl Engine {
             session_expiry_s: (expiry_interval_s != wish_s).then_some(expiry_interval_s),
             server_keep_alive_s: self.server_keep_alive_s(connect),
             assigned_client_id,
+            response_information: self.response_information(connect, place),
             authentication_data,
         };
         self.acknowledge(now, id, Answer::ConnAck(Box::new(answer)), sequence, 0);
@@ -270,6 +276,7 @@ impl Engine {
             drops: None,
             recheck_before: 0,
         };
+        *self.sessions_of.entry(key.identity.clone()).or_default() += 1;
         let place = self.sessions.insert(session);
         self.by_key.insert(key, place);
         self.by_id.insert(number.0, place);

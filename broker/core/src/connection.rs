@@ -11,6 +11,7 @@ use crate::engine::ConnectionId;
 use crate::outgoing::{Copy, Outgoing, SharedFrames};
 use crate::output::{Output, Pool};
 use crate::publish_cache::PublishCache;
+use crate::rate::Rate;
 use crate::replay::Replay;
 
 /// One connection. What most never use is boxed.
@@ -43,6 +44,8 @@ pub(crate) struct Connection {
     pub(crate) aliases: Option<Box<Aliases>>,
     pub(crate) cache: Option<Box<PublishCache>>,
     pub(crate) replay: Option<Box<Replay>>,
+    /// While there is a limit to it.
+    pub(crate) rate: Option<Box<Rate>>,
     /// When CONNECT named a method.
     pub(crate) authentication: Option<Box<Authentication>>,
 }
@@ -100,7 +103,7 @@ impl Connection {
         {
             return match shared.frame(version, outgoing, copy) {
                 Ok(frame) => {
-                    self.output.share(frame, copy.packet_id);
+                    self.output.share(pool, frame, copy.packet_id);
                     Written::Yes
                 }
                 Err(_) => Written::TooLarge,
@@ -129,7 +132,7 @@ impl Connection {
 
     fn fits(&self, outgoing: &Outgoing<'_>, copy: &Copy<'_>) -> bool {
         let max = self.packet_size_max as usize;
-        if outgoing.size_bound(copy.ids.len()) <= max {
+        if self.packet_size_max == u32::MAX || outgoing.size_bound(copy.ids.len()) <= max {
             return true;
         }
         let mut frame = outgoing.frame(copy);

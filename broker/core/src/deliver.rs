@@ -47,12 +47,13 @@ impl Engine {
     /// Sends a QoS 0 copy, if the client is there and reads.
     pub(crate) fn send_now(&mut self, place: u32, target: &LocalTarget, retain: bool, fresh: &mut Fresh<'_>) -> bool {
         let Some(id) = self.sessions.get(place).and_then(|session| session.connection) else { return false };
+        let output_bytes_max = self.output_bytes_max();
         let Some((connection, pool)) = self.connections.with_pool(id) else { return false };
         if connection.state != State::Open {
             return false;
         }
         let copy = Copy { dup: false, qos: QoS::AtMostOnce, retain, packet_id: None, ids: target.ids.as_slice() };
-        let cause = if connection.output.bytes() >= self.config.limits.output_bytes_max {
+        let cause = if connection.output.bytes() >= output_bytes_max {
             DropCause::NotReading
         } else {
             match connection.write_publish(pool, &fresh.outgoing, &copy, fresh.shared.as_mut()) {
@@ -90,6 +91,11 @@ impl Engine {
             self.count_drop(place, DropCause::QueueFull);
             return Enqueued::Dropped;
         }
+        if !self.make_room(now, place, size) {
+            self.count_drop(place, DropCause::QueueFull);
+            return Enqueued::Dropped;
+        }
+        let Some(session) = self.sessions.get_mut(place) else { return Enqueued::Dropped };
         let sequence = session.queue.next_sequence();
         session.queue.push(Entry {
             sequence,
@@ -318,6 +324,7 @@ impl Engine {
         match (step, entry.qos, entry.state) {
             (Step::Ack, QoS::AtLeastOnce, _) | (Step::Comp, QoS::ExactlyOnce, EntryState::Released) => {
                 self.finish_entry(place, sequence);
+                self.tell_load(place);
                 self.pump(now, place, None);
                 self.continue_replay(now, id);
             }

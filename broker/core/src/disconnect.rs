@@ -76,7 +76,7 @@ impl Engine {
         session.connection = None;
         session.disconnected_at_unix_ms = Some(now.unix_ms);
         if !will {
-            session.will = None;
+            self.wills.forget(session.will.take().as_deref());
         }
         self.tell_online(place, false);
         let Some(session) = self.sessions.get_mut(place) else { return };
@@ -125,6 +125,7 @@ impl Engine {
         self.notice(place, NoticeKind::SessionEnded { why });
         self.remove_all_subscriptions(now, place);
         let Some(session) = self.sessions.remove(place) else { return };
+        self.forget_session(&session);
         self.by_key.remove(&session.key);
         self.by_id.remove(&session.id.0);
         for entry in session.queue.iter() {

@@ -1,10 +1,13 @@
 //! The groups of shared subscriptions whose home is this shard, and the choice of a member.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use mooring_protocol::{QoS, TopicFilterBuf};
 
+use crate::limits::SharedStrategy;
+use crate::message::Message;
 use crate::record::SubscriptionRecord;
 use crate::session_key::SessionId;
 use crate::shard::ShardId;
@@ -21,6 +24,17 @@ pub(crate) struct Member {
     /// Whether its session outlives its connection.
     pub(crate) durable: bool,
     pub(crate) online: bool,
+    /// Messages that it has not acknowledged, as far as is known here.
+    pub(crate) load: usize,
+}
+
+/// What a choice may depend on.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice<'a> {
+    pub(crate) strategy: SharedStrategy,
+    pub(crate) message: &'a Message,
+    /// The shard that chooses.
+    pub(crate) here: ShardId,
 }
 
 /// Everybody who subscribed to one `$share/<group>/<filter>`.
@@ -34,12 +48,37 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    /// Chooses who gets a message: the connected in turn; without one, those in turn whose queue can keep it.
-    pub(crate) fn choose(&mut self, qos: QoS) -> Option<Member> {
+    /// Chooses who gets a message: one of the connected; without one, those in turn whose queue can keep it.
+    pub(crate) fn choose(&mut self, choice: &Choice<'_>) -> Option<Member> {
+        let qos = choice.message.qos;
         let keeps = |member: &Member| member.durable && qos.min(member.options.qos) > QoS::AtMostOnce;
-        let place = self.turn(|member| member.online).or_else(|| self.turn(keeps))?;
+        let place = self.choose_online(choice).or_else(|| self.turn(keeps))?;
         self.next = place + 1;
-        self.members.get(place).copied()
+        let member = self.members.get_mut(place)?;
+        member.load += usize::from(qos.min(member.options.qos) > QoS::AtMostOnce);
+        Some(*member)
+    }
+
+    fn choose_online(&self, choice: &Choice<'_>) -> Option<usize> {
+        match choice.strategy {
+            SharedStrategy::RoundRobin => self.turn(|member| member.online),
+            SharedStrategy::LocalFirst => self
+                .turn(|member| member.online && member.shard == choice.here)
+                .or_else(|| self.turn(|member| member.online)),
+            SharedStrategy::LeastInFlight => {
+                let least = self.members.iter().filter(|member| member.online).map(|member| member.load).min()?;
+                self.turn(|member| member.online && member.load == least)
+            }
+            SharedStrategy::StickyByPublisher => {
+                // Whoever comes or goes changes the choice of those publishers alone that have, or had, chosen it.
+                let online = self.members.iter().enumerate().filter(|(_, member)| member.online);
+                online.max_by_key(|(_, member)| affinity(choice.message, member.session)).map(|(place, _)| place)
+            }
+        }
+    }
+
+    pub(crate) fn set_load(&mut self, session: SessionId, load: usize) {
+        self.members.iter_mut().filter(|member| member.session == session).for_each(|member| member.load = load);
     }
 
     /// The first from the next on that fits.
@@ -74,6 +113,14 @@ impl Group {
     pub(crate) const fn is_empty(&self) -> bool {
         self.members.is_empty()
     }
+}
+
+/// How much a publisher prefers a member.
+fn affinity(message: &Message, member: SessionId) -> u64 {
+    // Without keys of its own, so that it is the same on every run.
+    let mut hasher = DefaultHasher::new();
+    (message.publisher.as_str(), message.publisher_client_id.as_str(), member.0).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Groups by number, and by the filter with the group in it.

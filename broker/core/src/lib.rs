@@ -25,8 +25,8 @@
 //! - QoS 0 messages are not kept for absent clients. A full queue drops what has expired, then the newest; both are counted and told.
 //! - After a crash, as many messages as may be in flight are sent with DUP: which of them were sent before is not recorded.
 //! - Retained messages of a new subscription follow its SUBACK, at the pace at which the client reads; one that changed meanwhile has come as it changed.
-//! - Members of a shared subscription take turns, the connected first. What a member leaves unacknowledged when it unsubscribes or its session ends goes to
-//!   another, except QoS 2 messages that were sent to it.
+//! - Members of a shared subscription take turns, the connected first, unless a setting says otherwise. What a member leaves unacknowledged when it
+//!   unsubscribes or its session ends goes to another, except QoS 2 messages that were sent to it.
 //! - A takeover counts as a lost connection: a will without delay fires.
 
 #![cfg_attr(
@@ -60,6 +60,8 @@ mod presence;
 mod publish_cache;
 mod publish_in;
 mod queue;
+mod quota;
+mod rate;
 mod recover;
 mod replay;
 mod retained;
@@ -97,7 +99,7 @@ pub use engine::{
     ConnectionId, Counters, DisconnectCause, Drained, Engine, EngineConfig, Flow, Now, ServicePublish, SessionInfo,
     SessionSelector,
 };
-pub use limits::Limits;
+pub use limits::{Limits, SharedStrategy};
 pub use message::{Message, MessageId, MessageProperties, SharedMessage};
 pub use notice::{Notice, NoticeKind};
 pub use record::{Delivery, LogSequence, Record};

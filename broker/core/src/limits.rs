@@ -1,4 +1,6 @@
-//! Every limit of the engine, in one place, with the relations between them.
+//! Every limit of the engine, in one place, with the relations between them; and what else an operator may set.
+
+use std::sync::Arc;
 
 /// What one engine holds at most. Each is documented with what a client sees when it hits it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,19 @@ pub struct Limits {
     pub queue_messages_max: usize,
     /// Bytes queued for one session, likewise.
     pub queue_bytes_max: usize,
+    /// Bytes queued for all sessions of the shard. When seven eighths are reached, QoS 0 goes only to clients that read; when it is full, room is made by
+    /// dropping the newest message of the longest queue, which is counted and told like that of a full queue.
+    pub queue_bytes_total_max: usize,
+    /// Sessions of one identity on the shard. One more: CONNACK 0x97; those that there are can be resumed.
+    pub sessions_per_identity_max: usize,
+    /// Wills on the shard. A CONNECT with one more: CONNACK 0x97.
+    pub wills_max: usize,
+    /// Bytes of wills on the shard, likewise.
+    pub will_bytes_max: usize,
+    /// PUBLISH packets a second of one client, with a second's worth at once; 0 for no limit. A faster client is read more slowly, and told nothing.
+    pub publish_rate_max: u32,
+    /// Bytes of topics and payloads a second of one client, likewise.
+    pub publish_bytes_rate_max: u32,
     /// Bytes that wait in memory for one connection that does not read. Beyond it QoS 0 is dropped; QoS 1 and 2 stay in the queue.
     pub output_bytes_max: usize,
     /// Bytes of message payloads that the shard keeps in memory for queues; beyond it, queues refer to the log.
@@ -39,6 +54,24 @@ pub struct Limits {
     pub topic_length_max: usize,
     /// User properties of one packet.
     pub user_properties_max: usize,
+    /// Who of a shared subscription gets a message. Clients do not see it.
+    pub shared_strategy: SharedStrategy,
+    /// What CONNACK says to a 5.0 client that asks for response information, with `{client}` for its client id. `None`: nothing.
+    pub response_information: Option<Arc<str>>,
+}
+
+/// How a member of a shared subscription is chosen, among those that are connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SharedStrategy {
+    /// In turn.
+    #[default]
+    RoundRobin,
+    /// Who has the fewest messages to acknowledge, as far as the shard that chooses has heard.
+    LeastInFlight,
+    /// The same for all messages of a publisher, as long as members neither come nor go.
+    StickyByPublisher,
+    /// In turn among those on the shard that chooses; if there are none, among all.
+    LocalFirst,
 }
 
 impl Limits {
@@ -54,6 +87,12 @@ impl Limits {
         subscriptions_per_session_max: 10_000,
         queue_messages_max: 100_000,
         queue_bytes_max: 64 * 1024 * 1024,
+        queue_bytes_total_max: 1024 * 1024 * 1024,
+        sessions_per_identity_max: 1_000_000,
+        wills_max: 1_000_000,
+        will_bytes_max: 256 * 1024 * 1024,
+        publish_rate_max: 0,
+        publish_bytes_rate_max: 0,
         output_bytes_max: 2 * 1024 * 1024,
         queue_memory_bytes_max: 256 * 1024 * 1024,
         retained_messages_max: 2_000_000,
@@ -62,6 +101,8 @@ impl Limits {
         topic_levels_max: 64,
         topic_length_max: 4096,
         user_properties_max: 64,
+        shared_strategy: SharedStrategy::RoundRobin,
+        response_information: None,
     };
 }
 
@@ -78,6 +119,7 @@ const _: () = {
         "one packet of the greatest size fits a connection's output"
     );
     assert!(limits.queue_bytes_max >= limits.packet_size_max as usize, "one packet of the greatest size fits a queue");
+    assert!(limits.queue_bytes_total_max >= limits.queue_bytes_max, "one full queue fits into all of them");
     assert!(limits.topic_length_max < u16::MAX as usize, "a topic fits its length prefix");
     assert!(
         limits.inflight_max < u16::MAX,

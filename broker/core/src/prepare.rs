@@ -128,7 +128,7 @@ impl Engine {
             self.retained.apply(message, None, stamp);
         }
         let Targets { mut locals, groups, .. } = self.index.targets(message.topic.as_str(), None);
-        let (members, picks) = self.pick_members(message.qos, &groups);
+        let (members, picks) = self.pick_members(message, &groups);
         locals.extend(members);
         let (deliveries, entries, _) = self.deliver_held(now, message, &locals);
         self.held.insert((from, token), Held { id, deliveries, entries });

@@ -40,6 +40,7 @@ impl Engine {
     /// PUBLISH.
     pub(crate) fn handle_publish(&mut self, now: Now, id: ConnectionId, publish: &Publish<'_>) {
         self.counters.publish_received += 1;
+        self.count_rate(now, id, publish);
         let Some(connection) = self.connections.get_mut(id) else { return };
         let (place, epoch, is_v5) = (connection.session, connection.epoch, connection.version.is_v5());
         let Some(session) = self.sessions.get(place) else { return };
@@ -177,7 +178,7 @@ impl Engine {
         verdict: &Verdict,
     ) -> Result<(), Refused> {
         if !verdict.allow {
-            let (reason, rule) = (verdict.reason, Arc::clone(&verdict.rule));
+            let (reason, rule) = (puback_reason(verdict.reason), Arc::clone(&verdict.rule));
             return Err(Refused { reason, why: "not allowed to publish to this topic", rule });
         }
         if publisher.is_v5 && !publish.is_payload_format_valid() {
@@ -316,6 +317,19 @@ impl Engine {
         let counted = received.epoch == epoch;
         self.acknowledge(now, id, Answer::PubComp(packet_id, ReasonCode::Success, counted), sequence, 0);
     }
+}
+
+/// What a rule says, as far as PUBACK and PUBREC may say it. [MQTT-3.4.2-1]
+const fn puback_reason(reason: ReasonCode) -> ReasonCode {
+    let may_be_said = matches!(
+        reason,
+        ReasonCode::UnspecifiedError
+            | ReasonCode::ImplementationSpecificError
+            | ReasonCode::TopicNameInvalid
+            | ReasonCode::QuotaExceeded
+            | ReasonCode::PayloadFormatInvalid
+    );
+    if may_be_said { reason } else { ReasonCode::NotAuthorized }
 }
 
 /// When a message that is accepted now expires.

@@ -229,6 +229,11 @@ impl Queue {
             self.entries.pop_front();
             self.cursor = self.cursor.saturating_sub(1);
         }
+        while self.entries.len() > self.cursor
+            && self.entries.back().is_some_and(|entry| entry.state == EntryState::Done)
+        {
+            self.entries.pop_back();
+        }
         if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES_MAX {
             self.entries = VecDeque::new();
         }
@@ -249,8 +254,15 @@ impl Queue {
         self.entries.iter().skip(self.cursor).filter(|entry| entry.state != EntryState::Done)
     }
 
+    /// The newest entry, if it can be given up: it was never sent.
+    pub(crate) fn newest_unsent(&self) -> Option<u64> {
+        let newest = self.iter().next_back()?;
+        let may = newest.sequence >= self.sent_before && !newest.is_held() && newest.state == EntryState::Open;
+        may.then_some(newest.sequence)
+    }
+
     /// Every entry that is not done.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.state != EntryState::Done)
     }
 

@@ -98,6 +98,8 @@ impl Engine {
             drops: None,
             recheck_before: 0,
         });
+        *self.sessions_of.entry(record.key.identity.clone()).or_default() += 1;
+        self.wills.count(self.sessions.get(place).and_then(|session| session.will.as_deref()));
         self.by_key.insert(record.key.clone(), place);
         self.by_id.insert(record.session.0, place);
         // The others read the same log: nobody need be told.

@@ -97,7 +97,7 @@ impl Engine {
         owner: TokenOwner,
     ) -> Accepted {
         let Route { targets, event, tap } = route;
-        let (members, picks) = self.pick_members(message.qos, &targets.groups);
+        let (members, picks) = self.pick_members(message, &targets.groups);
         let remote_durable = message.qos > QoS::AtMostOnce
             && (targets.shards.iter().any(|(_, durable)| *durable) || picks.iter().any(|pick| pick.member.durable));
         if let TokenOwner::Session(_, publisher) = owner
@@ -237,7 +237,7 @@ impl Engine {
         }
         let known = self.known_route(message.topic.as_name(), TopicHash::of(message.topic.as_str()), None);
         let targets = &known.route.targets;
-        let (members, picks) = self.pick_members(message.qos, &targets.groups);
+        let (members, picks) = self.pick_members(message, &targets.groups);
         let sequence = if members.is_empty() {
             self.deliver_recorded(now, message, id, &targets.locals)
         } else {

@@ -137,6 +137,8 @@ pub enum MemberChange {
     },
     /// It connected, or its connection ended.
     Online(bool),
+    /// It has so many messages to acknowledge; told now and then, and only when the choice depends on it.
+    Load(usize),
     /// It unsubscribed, or its session ended.
     Leave,
 }

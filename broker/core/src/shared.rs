@@ -10,8 +10,9 @@ use mooring_protocol::{QoS, ReasonCode, SubscriptionId, TopicFilter, TopicFilter
 
 use crate::acknowledgement::{Asked, LogWaiter, TokenOwner};
 use crate::engine::{Engine, Now};
-use crate::group::Member;
-use crate::message::{MessageId, SharedMessage};
+use crate::group::{Choice, Member};
+use crate::limits::SharedStrategy;
+use crate::message::{Message, MessageId, SharedMessage};
 use crate::queue::{Body, EntryState, SubscriptionIdSet};
 use crate::record::{Record, SubscriptionRecord};
 use crate::session::SharedSubscription;
@@ -88,6 +89,22 @@ impl Engine {
         }
     }
 
+    /// A client with shared subscriptions has acknowledged a message: those who choose hear of it, the less often the more there are.
+    pub(crate) fn tell_load(&mut self, place: u32) {
+        if self.config.limits.shared_strategy != SharedStrategy::LeastInFlight {
+            return;
+        }
+        let Some(session) = self.sessions.get(place) else { return };
+        let load = session.queue.len();
+        if session.shared.is_empty() || !(load == 0 || load.is_power_of_two()) {
+            return;
+        }
+        let (session, shared) = (session.id, session.shared.clone());
+        for subscription in shared {
+            self.tell_member(session, subscription.filter, MemberChange::Load(load), &mut Waits::default());
+        }
+    }
+
     fn tell_member(&mut self, session: SessionId, filter: TopicFilterBuf, change: MemberChange, waits: &mut Waits) {
         let home = home_of_topic(filter.as_str(), self.config.shards);
         if home == self.config.shard {
@@ -118,13 +135,18 @@ impl Engine {
                 let group = self.groups.find(filter).unwrap_or_else(|| self.groups.insert(filter.clone(), node));
                 self.index.set_group(node, group, true);
                 if let Some(group) = self.groups.get_mut(group) {
-                    group.join(Member { session, shard, options, durable, online });
+                    group.join(Member { session, shard, options, durable, online, load: 0 });
                 }
                 self.tell_interest(node, before, waits);
             }
             MemberChange::Online(online) => {
                 if let Some(group) = self.groups.find(filter).and_then(|group| self.groups.get_mut(group)) {
                     group.set_online(session, online);
+                }
+            }
+            MemberChange::Load(load) => {
+                if let Some(group) = self.groups.find(filter).and_then(|group| self.groups.get_mut(group)) {
+                    group.set_load(session, load);
                 }
             }
             MemberChange::Leave => {
@@ -163,11 +185,12 @@ impl Engine {
     }
 
     /// Chooses a member of each group: sessions of this shard, and those of others.
-    pub(crate) fn pick_members(&mut self, qos: QoS, groups: &[u32]) -> (Vec<LocalTarget>, Vec<Pick>) {
+    pub(crate) fn pick_members(&mut self, message: &Message, groups: &[u32]) -> (Vec<LocalTarget>, Vec<Pick>) {
         let (mut locals, mut remotes) = (Vec::new(), Vec::new());
+        let choice = Choice { strategy: self.config.limits.shared_strategy, message, here: self.config.shard };
         for group in groups {
             let Some(group) = self.groups.get_mut(*group) else { continue };
-            let Some(member) = group.choose(qos) else { continue };
+            let Some(member) = group.choose(&choice) else { continue };
             let filter = Arc::clone(&group.filter);
             match self.by_id.get(&member.session.0) {
                 Some(place) if member.shard == self.config.shard => {
@@ -227,7 +250,7 @@ impl Engine {
         if let Some(group) = group.and_then(|group| self.groups.get_mut(group)) {
             group.set_online(session, false);
         }
-        let (locals, remotes) = self.pick_members(message.qos, group.as_slice());
+        let (locals, remotes) = self.pick_members(message, group.as_slice());
         // The same member again, or none: there is nobody left.
         if let Some(pick) = remotes.first().filter(|pick| pick.member.session != session) {
             self.send_pick(pick, message, id, token);

@@ -46,11 +46,13 @@ impl Engine {
     /// What the driver does next with a connection.
     pub(crate) fn flow(&mut self, id: ConnectionId) -> Flow {
         let overloaded = self.log.backlog_bytes() > self.config.limits.log_backlog_bytes_max;
+        let now_ms = self.last_ms;
         let Some(connection) = self.connections.get_mut(id) else { return Flow::Close };
         if connection.state == State::Closing {
             return Flow::Close;
         }
-        if !overloaded && connection.pending.len() < PENDING_MAX {
+        let too_fast = connection.rate.as_ref().is_some_and(|rate| rate.is_over(now_ms));
+        if !overloaded && !too_fast && connection.pending.len() < PENDING_MAX {
             return Flow::Continue;
         }
         if !connection.paused {
@@ -65,15 +67,17 @@ impl Engine {
         if self.paused.is_empty() || self.log.backlog_bytes() > self.config.limits.log_backlog_bytes_max / 2 {
             return;
         }
-        let (connections, resumed) = (&mut self.connections, &mut self.resumed);
+        let (connections, resumed, now_ms) = (&mut self.connections, &mut self.resumed, self.last_ms);
         self.paused.retain(|id| {
             let Some(connection) = connections.get_mut(*id).filter(|connection| connection.paused) else {
                 return false;
             };
-            if connection.pending.len() > PENDING_MAX / 2 {
+            let too_fast = connection.rate.as_ref().is_some_and(|rate| rate.is_over(now_ms));
+            if too_fast || connection.pending.len() > PENDING_MAX / 2 {
                 return true;
             }
             connection.paused = false;
+            connection.last_seen_ms = now_ms;
             resumed.push_back(*id);
             false
         });

@@ -19,6 +19,7 @@ impl Engine {
         while let Some(wake) = self.timer.pop_due(now) {
             match wake {
                 Wake::KeepAlive(id, epoch) => self.keep_alive_due(now, id, epoch),
+                Wake::Rate(id, epoch) => self.rate_due(now, id, epoch),
                 Wake::SessionExpiry(place, session) if self.is_session(place, session) => self.session_due(now, place),
                 Wake::Will(place, session) if self.is_session(place, session) => self.will_due(now, place),
                 // The session is gone, and its place may be another's.
@@ -42,7 +43,9 @@ impl Engine {
         if connection.state == State::Closing {
             return;
         }
-        let due = connection.last_seen_ms + u64::from(connection.silence_ms_max);
+        // Who is not read can't be heard.
+        let last_seen_ms = if connection.paused { now.monotonic_ms } else { connection.last_seen_ms };
+        let due = last_seen_ms + u64::from(connection.silence_ms_max);
         if due > now.monotonic_ms {
             self.timer.at(due, Wake::KeepAlive(id, epoch));
             return;

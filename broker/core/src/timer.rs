@@ -11,6 +11,8 @@ use crate::session_key::SessionId;
 pub(crate) enum Wake {
     /// A connection may have been silent for too long; its epoch tells it from a later one of the same number.
     KeepAlive(ConnectionId, u64),
+    /// A connection that published too fast may be read again, likewise.
+    Rate(ConnectionId, u64),
     /// A session may have expired.
     SessionExpiry(u32, SessionId),
     /// A will may be due.

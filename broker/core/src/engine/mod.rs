@@ -21,6 +21,7 @@ use crate::log_queue::LogQueue;
 use crate::message::{MessageId, SharedMessage};
 use crate::notice::Notice;
 use crate::prepare::{Held, Preparing};
+use crate::quota::{Longest, Wills};
 use crate::record::{LogSequence, Record, Recovered};
 use crate::retained::RetainedStore;
 use crate::route_cache::RouteCache;
@@ -70,6 +71,11 @@ pub struct Engine {
     pub(crate) is_recovering: bool,
     /// Connections per presence topic, of those whose home is this shard.
     pub(crate) presences: HashMap<TopicNameBuf, u32>,
+    /// Sessions of each identity. Clients choose some of the keys: SipHash.
+    pub(crate) sessions_of: HashMap<Identity, usize>,
+    pub(crate) wills: Wills,
+    /// Whose queue was the longest when they were last compared.
+    pub(crate) longest: Longest,
     pub(crate) taps: Vec<TopicFilterBuf>,
     pub(crate) services: HashMap<u64, ServiceWait>,
     /// Queue entries that wait for a message from the log.
@@ -130,6 +136,9 @@ impl Engine {
             interests_unknown: 0,
             is_recovering: false,
             presences: HashMap::new(),
+            sessions_of: HashMap::new(),
+            wills: Wills::default(),
+            longest: Longest::default(),
             taps: Vec::new(),
             services: HashMap::new(),
             readers: HashMap::new(),

@@ -1,6 +1,6 @@
 //! What the ACL refuses.
 
-use mooring_protocol::{Connect, Packet, PacketId, Version};
+use mooring_protocol::{Connect, Packet, PacketId, ReasonCode, Version};
 
 use crate::bench::{Bench, lasting, publish, v5, v311};
 
@@ -99,4 +99,21 @@ fn what_is_only_in_the_log_is_checked_when_it_is_read() {
     bench.access_changed();
     let away = bench.connect(&lasting("away"));
     bench.expect(away, &["CONNACK Success present", "PUBLISH q1 #2 open x dup"]);
+}
+
+#[test]
+fn a_rule_names_its_reason_code_as_far_as_the_acknowledgement_may_say_it() {
+    let mut bench = Bench::new();
+    bench.access.refuse("t");
+    let client = bench.open(&v5("a"));
+    for (rule, told) in [
+        (ReasonCode::UnspecifiedError, "UnspecifiedError"),
+        (ReasonCode::QuotaExceeded, "QuotaExceeded"),
+        (ReasonCode::ServerMoved, "NotAuthorized"),
+    ] {
+        *bench.access.reason.lock().unwrap() = Some(rule);
+        bench.access.refuse("another generation");
+        bench.publish(client, 1, 1, "t", "x");
+        bench.expect(client, &[&format!("PUBACK #1 {told}")]);
+    }
 }

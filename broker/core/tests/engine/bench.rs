@@ -35,6 +35,8 @@ struct Socket {
 #[derive(Default)]
 pub(crate) struct TestAccess {
     pub(crate) refused: std::sync::Mutex<Vec<String>>,
+    /// What a refusal says, instead of 0x87.
+    pub(crate) reason: std::sync::Mutex<Option<ReasonCode>>,
     generation: AtomicU64,
 }
 
@@ -47,7 +49,8 @@ impl TestAccess {
 
     fn verdict(&self, text: &str) -> Verdict {
         let refused = self.refused.lock().unwrap().iter().any(|refused| refused == text);
-        let reason = if refused { ReasonCode::NotAuthorized } else { ReasonCode::Success };
+        let refusal = self.reason.lock().unwrap().unwrap_or(ReasonCode::NotAuthorized);
+        let reason = if refused { refusal } else { ReasonCode::Success };
         Verdict { allow: !refused, reason, rule: Arc::from(if refused { "test refuses" } else { "test allows" }) }
     }
 }

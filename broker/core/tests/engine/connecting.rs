@@ -200,3 +200,18 @@ fn a_client_that_takes_no_connack_is_closed() {
     let cause = "disconnected: Server(PacketTooLarge, \"CONNACK is larger than the client takes\")";
     assert!(bench.told("a").iter().any(|told| told == cause));
 }
+
+#[test]
+fn response_information_is_for_who_asks() {
+    let information = Some("replies/{client}".into());
+    let mut bench = Bench::with(crate::bench::Setup {
+        limits: mooring_core::Limits { response_information: information, keepalive_s_max: 0, ..Default::default() },
+        ..Default::default()
+    });
+    let mut connect = v5("a");
+    let client = bench.connect(&connect);
+    bench.expect(client, &["CONNACK Success"]);
+    connect.properties.request_response_information = Some(true);
+    let client = bench.connect(&connect);
+    bench.expect(client, &["CONNACK Success responses=replies/a"]);
+}

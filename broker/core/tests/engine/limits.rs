@@ -1,7 +1,7 @@
 //! Limits, and what a client sees when it meets one.
 
 use mooring_core::{Flow, Limits};
-use mooring_protocol::{Ack, Packet, PacketId};
+use mooring_protocol::{Ack, Packet, PacketId, ReasonCode, TopicName, Will};
 
 use crate::bench::{Bench, Setup, lasting, v5};
 
@@ -105,4 +105,105 @@ fn what_comes_back_from_the_log_keeps_its_place() {
     for (number, text) in received.iter().skip(1).enumerate() {
         assert_eq!(*text, format!("PUBLISH q1 #{} t {number}", number + 1));
     }
+}
+
+/// What a client that publishes `payload` from the start of a second on is told to do, `count` times.
+fn flows(bench: &mut Bench, client: crate::bench::Client, count: usize, payload: &str) -> Vec<Flow> {
+    (0..count).map(|_| bench.publish(client, 0, 0, "t", payload)).collect()
+}
+
+#[test]
+fn a_client_that_publishes_too_fast_is_read_more_slowly() {
+    let mut bench = with(Limits { publish_rate_max: 10, ..Limits::DEFAULT });
+    let client = bench.open(&v5("a"));
+    let told = flows(&mut bench, client, 11, "x");
+    assert_eq!(told.iter().filter(|flow| **flow == Flow::Continue).count(), 10);
+    assert_eq!(told.last(), Some(&Flow::Pause));
+    bench.wait(99);
+    assert_eq!(bench.engines[0].poll_resume(), None);
+    bench.wait(1);
+    assert!(bench.engines[0].poll_resume().is_some());
+    // One a tenth of a second from now on.
+    assert_eq!(flows(&mut bench, client, 1, "x"), [Flow::Pause]);
+    bench.wait(5000);
+    assert!(bench.engines[0].poll_resume().is_some());
+    assert!(flows(&mut bench, client, 10, "x").iter().all(|flow| *flow == Flow::Continue));
+}
+
+#[test]
+fn bytes_have_a_rate_too_and_a_pause_is_no_silence() {
+    let mut bench = with(Limits { publish_bytes_rate_max: 1000, ..Limits::DEFAULT });
+    let client = bench.open(&mooring_protocol::Connect { keep_alive_s: 2, ..v5("a") });
+    assert_eq!(flows(&mut bench, client, 1, &"x".repeat(10_999)), [Flow::Pause]);
+    bench.wait(9_999);
+    assert_eq!(bench.engines[0].poll_resume(), None);
+    assert!(bench.is_open(client), "who is not read can't be heard");
+    bench.wait(1);
+    assert!(bench.engines[0].poll_resume().is_some());
+    bench.wait(2_999);
+    assert!(bench.is_open(client));
+    bench.wait(3_000);
+    assert!(!bench.is_open(client));
+}
+
+#[test]
+fn when_all_queues_are_full_the_longest_gives_way() {
+    let message_bytes = 1 + 1000 + mooring_core::message::MESSAGE_OVERHEAD_BYTES;
+    let mut bench =
+        with(Limits { queue_bytes_total_max: 20 * message_bytes, queue_bytes_max: 1 << 20, ..Limits::DEFAULT });
+    for (name, filter) in [("slow", "s"), ("quick", "q")] {
+        let client = bench.open(&lasting(name));
+        bench.subscribe(client, filter, 1);
+        bench.lose(client);
+    }
+    let publisher = bench.open(&v5("publisher"));
+    let payload = "x".repeat(1000);
+    for _ in 0..25 {
+        bench.publish(publisher, 1, 1, "s", &payload);
+    }
+    for _ in 0..6 {
+        bench.publish(publisher, 1, 1, "q", &payload);
+    }
+    bench.wait(1000);
+    assert!(bench.told("slow").contains(&"dropped 11: queue full".to_owned()), "{:?}", bench.told("slow"));
+    let quick = bench.connect(&lasting("quick"));
+    assert_eq!(bench.take(quick).len(), 1 + 6);
+    let slow = bench.connect(&lasting("slow"));
+    let received = bench.take(slow);
+    assert_eq!(received.len(), 1 + 14);
+    assert!(received[1].starts_with("PUBLISH q1 #1 "), "the oldest stay");
+    bench.send(slow, Packet::PubAck(Ack::new(PacketId::new(1).unwrap())));
+    bench.publish(publisher, 1, 1, "s", "after");
+    bench.expect(slow, &["PUBLISH q1 #21 s after"]);
+}
+
+#[test]
+fn an_identity_has_so_many_sessions_and_may_resume_them() {
+    let mut bench = with(Limits { sessions_per_identity_max: 2, ..Limits::DEFAULT });
+    let first = bench.open(&lasting("a"));
+    let second = bench.open(&v5("b"));
+    let third = bench.connect(&v5("c"));
+    bench.expect(third, &["CONNACK QuotaExceeded"]);
+    bench.lose(first);
+    let first = bench.connect(&lasting("a"));
+    bench.expect(first, &["CONNACK Success present"]);
+    bench.lose(second);
+    bench.open(&v5("c"));
+}
+
+#[test]
+fn there_are_so_many_wills() {
+    let mut bench = with(Limits { wills_max: 1, ..Limits::DEFAULT });
+    let with_will = |client_id: &'static str| mooring_protocol::Connect {
+        will: Some(Will::new(TopicName::parse("w").unwrap(), b"gone")),
+        ..v5(client_id)
+    };
+    let first = bench.open(&with_will("a"));
+    let second = bench.connect(&with_will("b"));
+    bench.expect(second, &["CONNACK QuotaExceeded"]);
+    bench.open(&v5("without"));
+    bench.send(first, mooring_protocol::Disconnect::new(ReasonCode::NORMAL_DISCONNECTION));
+    let second = bench.open(&with_will("b"));
+    bench.lose(second);
+    bench.open(&with_will("c"));
 }

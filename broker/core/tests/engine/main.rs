@@ -1,11 +1,6 @@
 //! The rules of MQTT and of this broker, one test for each, on engines that are stepped in virtual time.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::needless_pass_by_value,
-    reason = "a test says what it expects by unwrapping it, and is short rather than thrifty"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test says what it expects by unwrapping it")]
 
 mod bench;
 mod text;

@@ -1,5 +1,6 @@
 //! Shared subscriptions.
 
+use mooring_core::{Limits, SharedStrategy};
 use mooring_protocol::{Ack, Packet, PacketId};
 
 use crate::bench::{Bench, Client, Setup, lasting, publish, v5};
@@ -186,5 +187,74 @@ fn what_has_expired_is_not_handed_over() {
         bench.open(&v5("member0"));
         let second = bench.connect(&lasting("member1"));
         bench.expect(second, &["CONNACK Success present"]);
+    }
+}
+
+fn with_strategy(shared_strategy: SharedStrategy) -> impl Iterator<Item = Bench> {
+    [1, 3].into_iter().map(move |shards| {
+        let limits = Limits { shared_strategy, keepalive_s_max: 0, ..Limits::DEFAULT };
+        Bench::with(Setup { shards, limits, ..Setup::default() })
+    })
+}
+
+/// How many messages each has got.
+fn counts(bench: &mut Bench, members: &[Client]) -> Vec<usize> {
+    members.iter().map(|member| bench.take(*member).len()).collect()
+}
+
+#[test]
+fn sticky_gives_one_member_all_of_a_publisher() {
+    for mut bench in with_strategy(SharedStrategy::StickyByPublisher) {
+        let mut members = members(&mut bench, 4, false);
+        let mut chosen = vec![];
+        for number in 0..16 {
+            let publisher = bench.open(&v5(&format!("publisher{number}")));
+            for _ in 0..3 {
+                bench.publish(publisher, 0, 0, "t/x", "hello");
+            }
+            let got = counts(&mut bench, &members);
+            chosen.push((publisher, got.iter().position(|count| *count == 3).expect("one has got all")));
+        }
+        assert!((0..4).filter(|member| chosen.iter().any(|(_, other)| other == member)).count() >= 3);
+        // Who goes changes it for nobody else.
+        bench.lose(members.pop().unwrap());
+        for (publisher, member) in chosen {
+            bench.publish(publisher, 0, 0, "t/x", "hello");
+            let got = counts(&mut bench, &members);
+            assert!(member == 3 || got[member] == 1);
+        }
+    }
+}
+
+#[test]
+fn least_in_flight_passes_over_who_does_not_acknowledge() {
+    for mut bench in with_strategy(SharedStrategy::LeastInFlight) {
+        let members = members(&mut bench, 2, false);
+        let publisher = bench.open(&v5("publisher"));
+        for _ in 0..10 {
+            bench.publish(publisher, 1, 1, "t/x", "hello");
+            // The second acknowledges at once, the first never.
+            let got = bench.take(members[1]);
+            if let Some(text) = got.first() {
+                let packet_id = text.split(' ').nth(2).unwrap()[1..].parse().unwrap();
+                bench.send(members[1], Packet::PubAck(Ack::new(PacketId::new(packet_id).unwrap())));
+            }
+        }
+        assert_eq!(bench.take(members[0]).len(), 1);
+    }
+}
+
+#[test]
+fn local_first_reaches_all_when_nobody_is_local() {
+    for mut bench in with_strategy(SharedStrategy::LocalFirst) {
+        let members = members(&mut bench, 6, false);
+        let publisher = bench.open(&v5("publisher"));
+        for _ in 0..12 {
+            bench.publish(publisher, 0, 0, "t/x", "hello");
+        }
+        let got = counts(&mut bench, &members);
+        assert_eq!(got.iter().sum::<usize>(), 12);
+        let rounds = got.iter().filter(|count| **count > 0).count();
+        assert!(got.iter().all(|count| *count == 0 || *count == 12 / rounds), "in turn: {got:?}");
     }
 }

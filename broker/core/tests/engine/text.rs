@@ -16,6 +16,7 @@ pub(crate) fn describe(packet: &Packet<'_>) -> String {
             add(&mut text, "expiry", properties.session_expiry_s);
             add(&mut text, "keep-alive", properties.server_keep_alive_s);
             add(&mut text, "assigned", properties.assigned_client_id);
+            add(&mut text, "responses", properties.response_information);
             add(&mut text, "method", properties.authentication_method);
             add(&mut text, "data", properties.authentication_data.map(String::from_utf8_lossy));
             text
