@@ -1,5 +1,6 @@
 //! What clients do of their own accord.
 
+use mooring_core::{ClientId, Engine, Identity, SessionKey, SessionSelector, home_shard};
 use mooring_protocol::{
     Disconnect, Packet, PacketId, QoS, ReasonCode, RetainHandling, Subscribe, Subscription, SubscriptionId,
     SubscriptionOptions, TopicFilter, Unsubscribe,
@@ -9,7 +10,7 @@ use crate::client::{Wish, publish_of};
 use crate::model::{Msg, WillModel, WillState};
 use crate::world::{Event, World};
 
-const TOPICS: [&str; 10] = ["a/b", "a/b", "a/c", "a", "b/x/y", "ev/1", "ev/2", "r/1", "r/2", "secret/1"];
+pub(crate) const TOPICS: [&str; 10] = ["a/b", "a/b", "a/c", "a", "b/x/y", "ev/1", "ev/2", "r/1", "r/2", "secret/1"];
 const FILTERS: [&str; 18] = [
     "a/+",
     "a/#",
@@ -41,6 +42,8 @@ impl World {
         self.actions_left -= 1;
         self.after(self.settings.think_ms_max, Event::Act(client));
         self.break_something();
+        self.check_bounds();
+        self.administer(client);
         let Some(conn) = self.clients[client].conn else {
             if self.random.percent(60) {
                 self.connect(client);
@@ -70,6 +73,77 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// No queue is longer than its limit. (A crash may bring back what was done.)
+    fn check_bounds(&mut self) {
+        let limits = self.settings.limits.clone();
+        if !self.settings.tiny || self.crashes > 0 || self.node.is_none() {
+            return;
+        }
+        for session in self.node().engines.iter().flat_map(Engine::sessions) {
+            let fits = session.queued <= limits.queue_messages_max
+                && session.queued_bytes <= limits.queue_bytes_max
+                && session.subscriptions <= limits.subscriptions_per_session_max;
+            assert!(fits, "beyond its limits: {session:?}");
+        }
+    }
+
+    /// Operators do things too.
+    fn administer(&mut self, client: usize) {
+        if self.random.below(1000) < self.settings.rights_changes {
+            let withdrawn = !self.rights.are_withdrawn();
+            self.change_rights(withdrawn);
+        }
+        if self.random.below(1000) < self.settings.purges && self.node.is_some() {
+            let purge = self.random.one_in(2);
+            self.end_by_operator(client, purge);
+        }
+    }
+
+    pub(crate) fn change_rights(&mut self, withdrawn: bool) {
+        self.trace(|_| format!("the right to secrets is withdrawn: {withdrawn}"));
+        self.rights.withdraw(withdrawn);
+        let allowed = |client: usize, filter: &str| {
+            let filter = TopicFilter::parse(filter).unwrap();
+            self.rights.may_subscribe(&self.clients[client].identity, filter.inner())
+        };
+        if withdrawn {
+            let mut lost = Vec::new();
+            for (name, session) in &self.model.sessions {
+                lost.extend(
+                    session
+                        .spans
+                        .keys()
+                        .filter(|filter| !allowed(name.0, filter))
+                        .map(|filter| (*name, filter.clone())),
+                );
+            }
+            lost.into_iter().for_each(|(name, filter)| self.model.right_withdrawn(name, &filter));
+            self.model.withdrawn = self.model.step;
+        }
+        for shard in 0..usize::from(self.settings.shards) {
+            self.after(self.settings.mailbox_ms_max, Event::Rights(self.life, shard));
+        }
+    }
+
+    pub(crate) fn rights_changed(&mut self, shard: usize) {
+        let now = self.now();
+        self.node().engines[shard].handle_access_changed(now, None);
+        self.pump(shard);
+    }
+
+    fn end_by_operator(&mut self, client: usize, purge: bool) {
+        let (identity, client_id) =
+            (Identity::new(&self.clients[client].identity), ClientId::new(&self.clients[client].name));
+        let key = SessionKey { identity, client_id };
+        let shard = usize::from(home_shard(&key, self.settings.shards).0);
+        self.trace(|_| format!("an operator ends c{client}, purge {purge}"));
+        self.model.ended_by_operator(client, purge);
+        let (now, selector) = (self.now(), SessionSelector::Session(key));
+        let reason = ReasonCode::AdministrativeAction;
+        self.node().engines[shard].handle_disconnect(now, &selector, reason, "simulated", purge);
+        self.pump(shard);
     }
 
     pub(crate) fn connect(&mut self, client: usize) {
@@ -126,8 +200,10 @@ impl World {
             retain: false,
             payload: Vec::new(),
             expiry_s: None,
-            refused: !self.rights.may_publish(&self.clients[client].identity, topic),
+            refused: false,
+            denied: false,
             handled: Vec::new(),
+            sessions: std::collections::BTreeSet::new(),
             handled_ms: 0,
             acked: None,
             settled: None,
@@ -195,6 +271,15 @@ impl World {
             let identifier = u32::try_from(self.random.between(1, 300)).unwrap();
             packet.properties.subscription_id = SubscriptionId::new(identifier);
         }
+        self.clients[client].requests.insert(packet_id, ());
+        let bytes = self.clients[client].bytes(&packet.into());
+        self.send_up(conn, &bytes);
+    }
+
+    pub(crate) fn subscribe_to_all(&mut self, client: usize, conn: usize) {
+        let subscriptions = [Subscription::new(TopicFilter::parse("#").unwrap(), QoS::AtLeastOnce)];
+        let packet_id = self.clients[client].take_packet_id();
+        let packet = Subscribe::new(PacketId::new(packet_id).unwrap(), &subscriptions);
         self.clients[client].requests.insert(packet_id, ());
         let bytes = self.clients[client].bytes(&packet.into());
         self.send_up(conn, &bytes);

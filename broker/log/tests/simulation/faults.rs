@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mooring_core::{Access, Engine, EngineConfig, Identity, ShardId};
-use mooring_log::Log;
 use mooring_log::sim::Fault;
+use mooring_log::{Durability, Log};
 use mooring_protocol::TopicFilterBuf;
 
 use crate::shards::Node;
@@ -23,15 +23,23 @@ impl World {
     /// Something may break, as often as the settings say.
     pub(crate) fn break_something(&mut self) {
         if self.random.below(1000) < self.settings.crashes && self.node.is_some() {
-            let crash = if self.random.one_in(3) { Crash::Kill } else { Crash::Power };
+            let crash = self.pick_crash();
             self.crash(crash);
         }
         if self.random.below(1000) < self.settings.disk_faults {
-            let fault = *self.random.pick(&[Fault::DiskFull, Fault::DiskFull, Fault::Io, Fault::PowerOff]);
+            let faults = [Fault::DiskFull, Fault::DiskFull, Fault::Io, Fault::PowerOff];
+            let is_synced = self.settings.log.durability == Durability::Fsync;
+            let fault = *self.random.pick(if is_synced { &faults } else { &faults[..3] });
             let at = self.disk.operations() + self.random.below(12);
             self.trace(|_| format!("operation {at} of the disk will be {fault:?}"));
             self.disk.fail_at(at, fault);
         }
+    }
+
+    /// Without syncs, nothing is promised when the power goes.
+    pub(crate) fn pick_crash(&mut self) -> Crash {
+        let power = self.settings.log.durability == Durability::Fsync && !self.random.one_in(3);
+        if power { Crash::Power } else { Crash::Kill }
     }
 
     /// The node goes down, with all that was only in its memory.
@@ -66,6 +74,7 @@ impl World {
             }
         };
         self.life += 1;
+        self.started_ms = self.now_ms;
         let shards = self.settings.shards;
         self.trace(|world| {
             let sessions: Vec<_> = recovered

@@ -160,6 +160,9 @@ impl World {
         if self.conns[conn].server_open {
             self.conns[conn].at_server = bytes[from..].to_vec();
         }
+        if let Some((shard, _)) = self.conns[conn].place.filter(|_| self.node.is_some()) {
+            self.pump(shard);
+        }
     }
 
     fn handle_connect(&mut self, conn: usize, connect: &Connect<'_>) {

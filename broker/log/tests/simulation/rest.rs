@@ -3,6 +3,7 @@
 use mooring_core::Engine;
 use mooring_protocol::{Disconnect, Packet};
 
+use crate::actions::TOPICS;
 use crate::client::Wish;
 use crate::faults::Crash;
 use crate::network::presence_topic;
@@ -19,6 +20,7 @@ impl World {
     pub(crate) fn come_to_rest(mut self) -> Report {
         self.trace(|_| "=== calm".to_owned());
         self.is_calm = true;
+        self.change_rights(false);
         // A restart may be due; and a fault of the disk that is left must not come later.
         self.pass(45_000);
         if self.settings.disk_faults > 0 && self.node.is_some() {
@@ -36,6 +38,7 @@ impl World {
         let promises = if self.settings.tiny { 0 } else { self.model.check_promises() };
         self.check_retained();
         self.check_presence(true);
+        self.check_retained_as_seen();
         self.model.check_spool();
         self.everybody_leaves();
         self.check_presence(false);
@@ -113,6 +116,30 @@ impl World {
             if !self.settings.tiny {
                 self.model.check_retained(topic, kept[0].as_ref().map(|message| &*message.payload), 0);
             }
+        }
+    }
+
+    /// Who subscribes gets what is retained, each message once more.
+    fn check_retained_as_seen(&mut self) {
+        self.model.retained_seen.clear();
+        let conn = self.clients[0].conn.expect("everybody is in");
+        let name = self.conns[conn].session.expect("everybody has a session");
+        let limit = self.settings.limits.subscriptions_per_session_max;
+        if self.model.sess(name).spans.len() >= limit {
+            return;
+        }
+        self.subscribe_to_all(0, conn);
+        self.rest();
+        let topics: Vec<String> = (1..=2).map(|number| format!("wills/{number}")).collect();
+        let topics = topics.iter().map(String::as_str).chain(TOPICS);
+        let node = self.node.as_ref().expect("the node is up");
+        for topic in topics {
+            let is_retained = node.engines[0].retained(topic).is_some();
+            let is_seen = self.model.retained_seen.contains(topic);
+            assert!(
+                is_seen || !is_retained || self.settings.tiny,
+                "{topic} is retained, and a new subscriber did not get it"
+            );
         }
     }
 

@@ -27,8 +27,9 @@ pub(crate) struct Settings {
     pub(crate) network_ms_max: u64,
     /// How long a client thinks between two actions, at most.
     pub(crate) think_ms_max: u64,
-    /// Whether rights change on the way.
-    pub(crate) rights_change: bool,
+    /// How often rights change, and operators end connections, in per mille of the actions.
+    pub(crate) rights_changes: u64,
+    pub(crate) purges: u64,
 }
 
 impl Settings {
@@ -53,7 +54,8 @@ impl Settings {
             read_ms_max: *random.pick(&[0, 5, 50]),
             network_ms_max: *random.pick(&[0, 3, 20, 100]),
             think_ms_max: *random.pick(&[10, 50, 200, 1000]),
-            rights_change: random.one_in(4),
+            rights_changes: *random.pick(&[0, 0, 0, 20]),
+            purges: *random.pick(&[0, 0, 10]),
         }
     }
 }
@@ -86,7 +88,7 @@ fn limits(random: &mut Random, tiny: bool) -> Limits {
 
 fn log_options(random: &mut Random) -> LogOptions {
     LogOptions {
-        durability: Durability::Fsync,
+        durability: if random.one_in(6) { Durability::Os } else { Durability::Fsync },
         segment_bytes: *random.pick(&[1_000, 8_000, 100_000]),
         checkpoint_every_bytes: *random.pick(&[2_000, 20_000, 1_000_000]),
         checkpoint_in_background: false,

@@ -127,10 +127,9 @@ impl World {
                 panic!("c{client} is said to have broken the protocol: {reason:?}, {why}")
             }
             NoticeKind::Dropped { why, count } => {
-                assert!(
-                    self.settings.tiny || *why == "expired" || *why == "not reading",
-                    "c{client}: {count} dropped, {why}"
-                );
+                let rights = self.settings.rights_changes > 0 && *why == "no longer allowed";
+                let expected = ["expired", "not reading"].contains(why) || rights;
+                assert!(self.settings.tiny || expected, "c{client}: {count} dropped, {why}");
             }
             NoticeKind::ConnectRefused { why, .. } => panic!("c{client} was refused: {why}"),
             NoticeKind::Disconnected { .. }
@@ -188,7 +187,7 @@ impl World {
     fn log_failed(&mut self, what: &str, error: &LogError) {
         self.trace(|_| format!("{what}: {error}"));
         assert!(!matches!(error, LogError::Damaged { .. }), "{what}: {error}");
-        let crash = if self.random.one_in(2) { Crash::Kill } else { Crash::Power };
+        let crash = self.pick_crash();
         self.crash(crash);
     }
 
@@ -267,8 +266,10 @@ impl World {
     }
 
     fn set_timer(&mut self, shard: usize) {
+        let started_ms = self.started_ms;
         let node = self.node();
         let Some(deadline) = node.engines[shard].poll_deadline() else { return };
+        let deadline = deadline + started_ms;
         if node.deadlines[shard].is_none_or(|set| deadline < set) {
             node.deadlines[shard] = Some(deadline);
             let late = self.random.between(0, LATE_MS);

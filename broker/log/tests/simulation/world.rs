@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Read(u32, usize, MessageId),
     Maintain(u32),
     Timer(u32, usize),
+    /// A shard hears that rights have changed.
+    Rights(u32, usize),
     /// The database takes events.
     Spool(u32),
     Restart,
@@ -64,6 +66,8 @@ pub(crate) struct World {
     /// Nothing is broken any more, and nobody does anything new.
     pub(crate) is_calm: bool,
     pub(crate) crashes: u32,
+    /// When the node was started: its monotonic clock begins then.
+    pub(crate) started_ms: u64,
 }
 
 /// The figures of a run.
@@ -103,6 +107,7 @@ impl World {
             cursor: 0,
             is_calm: false,
             crashes: 0,
+            started_ms: 0,
         }
     }
 
@@ -150,6 +155,7 @@ impl World {
             | Event::Read(life, ..)
             | Event::Maintain(life)
             | Event::Timer(life, _)
+            | Event::Rights(life, _)
             | Event::Spool(life)
                 if is_past(life) => {}
             Event::Drain(_, conn) => self.drain(conn),
@@ -159,6 +165,7 @@ impl World {
             Event::Read(_, shard, id) => self.answer_read(shard, id),
             Event::Maintain(_) => self.maintain(),
             Event::Timer(_, shard) => self.timer(shard),
+            Event::Rights(_, shard) => self.rights_changed(shard),
             Event::Spool(_) => self.read_events(),
         }
     }
@@ -175,7 +182,7 @@ impl World {
     }
 
     pub(crate) const fn now(&self) -> Now {
-        Now { monotonic_ms: self.now_ms, unix_ms: BEGIN_UNIX_MS + self.now_ms }
+        Now { monotonic_ms: self.now_ms - self.started_ms, unix_ms: BEGIN_UNIX_MS + self.now_ms }
     }
 
     pub(crate) fn trace(&self, line: impl FnOnce(&Self) -> String) {

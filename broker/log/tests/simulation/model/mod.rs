@@ -40,8 +40,12 @@ pub(crate) struct Msg {
     pub(crate) expiry_s: Option<u32>,
     /// Whether the rights forbid it.
     pub(crate) refused: bool,
+    /// Whether they did so at one of several times that it came.
+    pub(crate) denied: bool,
     /// The steps at which an engine has taken it, of which only those count that may have routed it.
     pub(crate) handled: Vec<u64>,
+    /// The sessions of its publisher in which they did.
+    pub(crate) sessions: std::collections::BTreeSet<SessionName>,
     pub(crate) handled_ms: u64,
     /// When the first acknowledgement that promises it left an engine.
     pub(crate) acked: Option<u64>,
@@ -74,6 +78,10 @@ pub(crate) struct Model {
     pub(crate) marks: Marks,
     /// The step of the last crash, 0 without one.
     pub(crate) crashed: u64,
+    /// The step at which rights were last withdrawn.
+    pub(crate) withdrawn: u64,
+    /// Topics whose messages came with the RETAIN flag, since somebody last looked.
+    pub(crate) retained_seen: std::collections::BTreeSet<String>,
     /// When the node was last started.
     pub(crate) started_ms: u64,
     pub(crate) is_up: bool,
@@ -98,6 +106,8 @@ impl Model {
             spool_online: BTreeMap::new(),
             marks: Marks::default(),
             crashed: 0,
+            withdrawn: 0,
+            retained_seen: std::collections::BTreeSet::new(),
             started_ms: 0,
             is_up: false,
             taken: 0,

@@ -2,7 +2,7 @@
 
 use mooring_protocol::QoS;
 
-use super::{Model, Msg, Write};
+use super::{Model, Msg, SessionName, Write};
 
 impl Model {
     /// A client makes a message, to publish it now or as its will. Gives its number, and the payload.
@@ -16,10 +16,20 @@ impl Model {
     }
 
     /// An engine takes a PUBLISH. A QoS 2 packet id that it knows already is not taken again.
-    pub(crate) fn publish_handled(&mut self, number: usize) {
+    pub(crate) fn publish_handled(&mut self, name: SessionName, number: usize, allowed: bool) {
         let (step, now_ms) = (self.step, self.now_ms);
         let msg = &mut self.msgs[number];
+        if !allowed {
+            msg.denied = true;
+            msg.refused |= msg.handled.is_empty();
+            return;
+        }
+        if msg.refused {
+            // Refused before, and allowed now: whether it was a packet id that is known already only the engine can tell.
+            msg.refused = false;
+        }
         msg.handled.push(step);
+        msg.sessions.insert(name);
         msg.handled_ms = now_ms;
         msg.settled = None;
         if msg.retain && !msg.refused && msg.handled.len() == 1 {
@@ -32,6 +42,9 @@ impl Model {
     pub(crate) fn publish_acknowledged(&mut self, number: usize, is_error: bool, is_v5: bool) {
         let step = self.step;
         let msg = &mut self.msgs[number];
+        if msg.denied && !msg.refused {
+            return;
+        }
         if msg.refused {
             assert!(is_error || !is_v5, "m{number}: accepted on {}, which the rights forbid", msg.topic);
             return;
@@ -90,6 +103,12 @@ impl Model {
 
     /// Whether a message came at a QoS that ends in "acknowledged".
     pub(crate) fn is_promised(&self, msg: &Msg) -> Option<u64> {
+        // What is queued goes with the right to it.
+        let is_withdrawn =
+            msg.topic.starts_with("secret/") && self.withdrawn >= msg.handled.first().copied().unwrap_or(0);
+        if msg.denied || is_withdrawn && self.withdrawn > 0 {
+            return None;
+        }
         if msg.refused || msg.qos == QoS::AtMostOnce || msg.expiry_s.is_some() || msg.payload.is_empty() {
             return None;
         }

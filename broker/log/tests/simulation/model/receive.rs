@@ -75,7 +75,13 @@ impl Model {
     /// A client gets a PUBLISH; `is_new` is false for a QoS 2 packet id that it holds.
     pub(crate) fn received(&mut self, name: SessionName, received: &Received, is_new: bool, receive_max: u16) {
         if received.topic.starts_with("presence/") {
+            if received.retain {
+                self.retained_seen.insert(received.topic.clone());
+            }
             return self.note_copy(name, received, None, is_new, receive_max);
+        }
+        if received.retain {
+            self.retained_seen.insert(received.topic.clone());
         }
         let number = number_of(&received.payload);
         match number {
@@ -155,8 +161,10 @@ impl Model {
         let at_this = session.copies.counts.get(&(number, received.qos)).copied().unwrap_or(0);
         let replays = if msg.retain { spans.iter().filter(|(shared, _)| !shared).count() } else { 0 };
         let shared = spans.iter().filter(|(shared, _)| *shared).count();
-        let routed = if received.qos == QoS::ExactlyOnce { 1 } else { msg.handled.len() };
-        let allowed = routed * (1 + shared) + replays;
+        // A client whose session ended unseen, and another began, repeats in it what it has sent in the first.
+        let routed = if received.qos == QoS::ExactlyOnce { msg.sessions.len().max(1) } else { msg.handled.len() };
+        // A member of a group is chosen, and its entry recorded, apart from the rest: each time that the message comes.
+        let allowed = routed + shared * msg.handled.len() + replays;
         assert!((at_this as usize) < allowed, "{who}: {at_this} copies before it, and {allowed} may come");
         if !received.retain && msg.handled.len() == 1 && !spans.iter().any(|(shared, _)| *shared) && !msg.is_will {
             let key = (msg.client, msg.topic.clone(), msg.qos, received.qos);

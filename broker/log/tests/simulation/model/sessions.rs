@@ -24,6 +24,8 @@ pub(crate) struct SessionModel {
     /// What a crash may bring back: what was on disk for sure, and all since.
     past: Vec<Past>,
     pub(crate) ended: bool,
+    /// The step at which it ended, if nothing brings it back.
+    pub(crate) ended_step: u64,
     /// What was promised before this step is not asked for: a crash has left open which session it is.
     pub(crate) forgiven: u64,
     pub(crate) spans: BTreeMap<String, Vec<Span>>,
@@ -143,7 +145,7 @@ impl Model {
         let name = (client, current.sessions_begun);
         current.session = Some(name);
         current.vague = false;
-        self.sessions.insert(name, SessionModel { durable, ..SessionModel::default() });
+        self.sessions.insert(name, SessionModel { durable, ended_step: u64::MAX, ..SessionModel::default() });
     }
 
     /// There is a session, and nobody knows which: everything that was promised before is forgotten.
@@ -201,12 +203,34 @@ impl Model {
         }
     }
 
+    /// An operator ends the connection of a client; with `purge` also its session, and no will fires.
+    pub(crate) fn ended_by_operator(&mut self, client: usize, purge: bool) {
+        self.connection_ended(client, purge);
+        if !purge {
+            return;
+        }
+        let mark = self.marks.make();
+        for will in self.wills.values_mut().filter(|will| will.client == client) {
+            if let super::WillState::Due(..) | super::WillState::Open = will.state {
+                (will.state, will.mark) = (super::WillState::Cancelled, mark);
+            }
+        }
+        let was_vague = self.current[client].vague;
+        self.session_ended(client, mark);
+        if was_vague {
+            // Whichever it was, it is gone.
+            self.current[client].vague = false;
+        }
+    }
+
     /// The session of a client has ended.
     fn session_ended(&mut self, client: usize, mark: Mark) {
         let Some(name) = self.current[client].session.take() else { return };
         self.current[client].vague = false;
+        let step = self.step;
         let session = self.sess_mut(name);
         session.ended = true;
+        session.ended_step = step;
         if session.durable {
             self.current[client].ghost = Some((name, mark));
         }

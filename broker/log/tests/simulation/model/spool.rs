@@ -27,7 +27,7 @@ impl Model {
         *count += 1;
         let allowed = match (msg.is_will, msg.qos) {
             (true, _) => self.wills[&number].fired as usize,
-            (false, QoS::ExactlyOnce) => 1,
+            (false, QoS::ExactlyOnce) => msg.sessions.len(),
             (false, QoS::AtLeastOnce | QoS::AtMostOnce) => msg.handled.len(),
         };
         assert!(*count as usize <= allowed, "m{number} is {count} times in the event spool, {allowed} are right");

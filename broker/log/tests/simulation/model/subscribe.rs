@@ -17,6 +17,8 @@ pub(crate) struct Span {
     pub(crate) from_sure: Option<u64>,
     /// The step at which UNSUBSCRIBE was handled, or another SUBSCRIBE.
     pub(crate) until_maybe: Option<u64>,
+    /// The right to it was withdrawn: what was queued for it is gone.
+    pub(crate) withdrawn: bool,
     /// The step at which that was acknowledged.
     pub(crate) until_sure: Option<u64>,
 }
@@ -48,6 +50,7 @@ impl Model {
             from_ms: now_ms,
             from_sure: None,
             until_maybe: None,
+            withdrawn: false,
             until_sure: None,
         });
     }
@@ -58,6 +61,12 @@ impl Model {
         for span in self.sess_mut(name).spans.get_mut(filter).into_iter().flatten() {
             span.until_maybe = span.until_maybe.or(Some(step));
         }
+    }
+
+    /// The right to a filter is withdrawn from a session that may have it.
+    pub(crate) fn right_withdrawn(&mut self, name: SessionName, filter: &str) {
+        self.unsubscribing(name, filter);
+        self.sess_mut(name).spans.get_mut(filter).into_iter().flatten().for_each(|span| span.withdrawn = true);
     }
 
     /// SUBACK or UNSUBACK leaves, for a packet that was handled at a step.
