@@ -20,6 +20,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac, pbkdf2};
 
 use crate::error::AuthError;
+use crate::password::USER_PREFIX;
 use crate::rights::Rights;
 use crate::secret::hashes_are_equal;
 
@@ -98,7 +99,7 @@ impl fmt::Debug for ScramCredential {
     }
 }
 
-/// The credentials of users, from a file with a `<name>:<credential>` on each line. Replaced as a whole; who is connected stays.
+/// The credentials of users, from a file with a `<name>:<credential>` on each line. Replaced as a whole.
 #[derive(Debug)]
 pub struct ScramUsers {
     users: ArcSwap<Users>,
@@ -130,13 +131,15 @@ impl ScramUsers {
         Ok(Self { users: ArcSwap::from_pointee(Users::parse(text)?) })
     }
 
-    /// Replaces all users by those of another text.
+    /// Replaces all users by those of another text. Returns those whose password is no longer good.
     ///
     /// # Errors
     /// The first line that can't be read; then all stays as it was.
-    pub fn replace(&self, text: &str) -> Result<(), ScramFileError> {
-        self.users.store(Arc::new(Users::parse(text)?));
-        Ok(())
+    pub fn replace(&self, text: &str) -> Result<Vec<Identity>, ScramFileError> {
+        let new = Arc::new(Users::parse(text)?);
+        let old = self.users.swap(Arc::clone(&new));
+        let gone = old.credentials.iter().filter(|(name, credential)| new.credentials.get(*name) != Some(*credential));
+        Ok(gone.map(|(name, _)| identity_of(name)).collect())
     }
 
     /// What is kept of a user's password; of a user who does not exist, something that looks like it and that no password fits.
@@ -235,6 +238,10 @@ impl<A> fmt::Debug for WithScram<A> {
     }
 }
 
+fn identity_of(name: &str) -> Identity {
+    Identity::new(&format!("{USER_PREFIX}{name}"))
+}
+
 fn make_nonce() -> Option<String> {
     let mut bytes = [0; NONCE_BYTES];
     SystemRandom::new().fill(&mut bytes).ok()?;
@@ -316,7 +323,7 @@ impl Scram {
         if !(is_right && asked.exists) {
             return refused(format!("no such user, or a wrong password, for {:?}", asked.name));
         }
-        let identity = Identity::new(&format!("user:{}", asked.name));
+        let identity = identity_of(&asked.name);
         if self.rights.is_blocked(&identity) {
             return refused(format!("{} is blocked", identity.as_str()));
         }

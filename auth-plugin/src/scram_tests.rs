@@ -146,6 +146,6 @@ fn a_file_says_where_it_is_wrong_and_leaves_what_was() {
         assert_eq!(users.replace(text).unwrap_err().line, line, "{text}");
     }
     assert!(users.find(NAME).1);
-    users.replace("").unwrap();
+    assert_eq!(users.replace("").unwrap(), [Identity::new("user:user")]);
     assert!(!users.find(NAME).1);
 }

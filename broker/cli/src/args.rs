@@ -202,6 +202,9 @@ pub(crate) enum PasswordCommand {
     Hash {
         /// The user's name.
         name: String,
+        /// For the file of SCRAM users instead (authentication.scram_file).
+        #[arg(long)]
+        scram: bool,
     },
 }
 
@@ -272,6 +275,15 @@ pub(crate) struct ConformanceArgs {
     /// The client's key (PEM).
     #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
+    /// The user name of every CONNECT that is not about user names.
+    #[arg(long)]
+    pub(crate) username: Option<String>,
+    /// The password that goes with it.
+    #[arg(long, env = "MOORING_CONFORMANCE_PASSWORD", hide_env_values = true)]
+    pub(crate) password: Option<String>,
+    /// Also MQTT over WebSocket (chapter 6): host, port and path; over TLS when the target is.
+    #[arg(long, value_name = "HOST:PORT/PATH")]
+    pub(crate) websocket: Option<String>,
     /// Also the cases that take up to half a minute each.
     #[arg(long)]
     pub(crate) slow: bool,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mooring_conformance::{Options, Outcome, Tls};
+use mooring_conformance::{Options, Outcome, Tls, WebSocket};
 
 use crate::args::ConformanceArgs;
 use crate::output;
@@ -27,5 +27,20 @@ fn options(args: ConformanceArgs) -> anyhow::Result<Options> {
     let identity = args.cert.as_deref().zip(args.key.as_deref());
     let host = args.target.rsplit_once(':').map_or(args.target.as_str(), |(host, _)| host);
     let tls = args.ca.as_deref().map(|ca| Tls::from_pem(ca, identity, host)).transpose()?;
-    Ok(Options { tls, filter: args.filter, slow: args.slow, ..Options::new(args.target) })
+    let websocket = args.websocket.as_deref().map(|text| websocket(text, tls.clone()));
+    Ok(Options {
+        tls,
+        websocket,
+        username: args.username,
+        password: args.password,
+        filter: args.filter,
+        slow: args.slow,
+        ..Options::new(args.target)
+    })
+}
+
+/// `host:port/path`; the path is `/mqtt` unless it says otherwise.
+fn websocket(text: &str, tls: Option<Tls>) -> WebSocket {
+    let (target, path) = text.split_once('/').unwrap_or((text, "mqtt"));
+    WebSocket { target: target.to_owned(), path: format!("/{path}"), tls }
 }

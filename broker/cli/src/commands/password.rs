@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, ensure};
-use mooring_auth::{PasswordFile, PasswordHash};
+use mooring_auth::{PasswordFile, PasswordHash, ScramCredential, ScramUsers};
 
 use crate::args::PasswordCommand;
 use crate::output;
@@ -13,13 +13,24 @@ use crate::output;
 const PASSWORD_BYTES_MAX: usize = 65_535;
 
 pub(super) fn run(command: PasswordCommand) -> anyhow::Result<ExitCode> {
-    let PasswordCommand::Hash { name } = command;
+    let PasswordCommand::Hash { name, scram } = command;
     let password = if output::is_terminal_input() { ask(&name)? } else { read()? };
     ensure!(!password.is_empty(), "an empty password is none");
-    let line = format!("{name}:{}", PasswordHash::make(password.as_bytes())?);
-    PasswordFile::parse(&line).map_err(|error| anyhow::anyhow!("{name:?}: {}", error.what))?;
+    let line = if scram { scram_line(&name, &password)? } else { password_line(&name, &password)? };
     output::line(line);
     Ok(ExitCode::SUCCESS)
+}
+
+fn password_line(name: &str, password: &str) -> anyhow::Result<String> {
+    let line = format!("{name}:{}", PasswordHash::make(password.as_bytes())?);
+    PasswordFile::parse(&line).map_err(|error| anyhow::anyhow!("{name:?}: {}", error.what))?;
+    Ok(line)
+}
+
+fn scram_line(name: &str, password: &str) -> anyhow::Result<String> {
+    let line = format!("{name}:{}", ScramCredential::generate(password)?);
+    ScramUsers::parse(&line).map_err(|error| anyhow::anyhow!("{name:?}: {}", error.why))?;
+    Ok(line)
 }
 
 /// The first line of the input.

@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) database_url: Option<String>,
     pub(crate) acl_file: Option<PathBuf>,
     pub(crate) password_file: Option<PathBuf>,
+    pub(crate) scram_file: Option<PathBuf>,
     pub(crate) certificates: Certificates,
     pub(crate) events: Events,
     pub(crate) connections: ConnectionLimits,
@@ -146,6 +147,7 @@ impl Default for Config {
             database_url: None,
             acl_file: None,
             password_file: None,
+            scram_file: None,
             certificates: Certificates {
                 device_days: 365,
                 client_days: 90,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mooring_core::SharedStrategy;
 use mooring_log::Durability;
 use mooring_protocol::TopicFilterBuf;
 use mooring_server::{Network, NetworkError};
@@ -63,6 +64,8 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
 
     "authentication.password_file" = "", "Users with passwords, for the listeners with allow_password and for HTTPS: lines of `mooring password hash`; see docs/authentication.md. Read again at SIGHUP.",
         |config, value| config.password_file = Some(PathBuf::from(value.text()?));
+    "authentication.scram_file" = "", "Users who authenticate with SCRAM-SHA-256 (MQTT 5.0), on the same listeners: lines of `mooring password hash --scram`. Read again at SIGHUP.",
+        |config, value| config.scram_file = Some(PathBuf::from(value.text()?));
 
     "certificates.device_days" = "365", "How long a device's certificate is valid.",
         |config, value| config.certificates.device_days = number(value, 1, 7300)?;
@@ -148,6 +151,18 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
         |config, value| config.limits.queue_messages_max = number(value, 1, 100_000_000)?;
     "limits.queue_bytes_max" = "67108864", "Bytes queued for one session, likewise.",
         |config, value| config.limits.queue_bytes_max = number(value, 1024, i64::MAX)?;
+    "limits.queue_bytes_total_max" = "1073741824", "Bytes queued for all sessions of one shard. From seven eighths on QoS 0 goes only to clients that read; when it is full, the newest message of the longest queue is dropped, counted and told.",
+        |config, value| config.limits.queue_bytes_total_max = number(value, 1024, i64::MAX)?;
+    "limits.sessions_per_identity_max" = "1000000", "Sessions of one identity on one shard. One more: CONNACK 0x97; resuming is always possible.",
+        |config, value| config.limits.sessions_per_identity_max = number(value, 1, i64::MAX)?;
+    "limits.wills_max" = "1000000", "Wills of one shard. A CONNECT with one more: 0x97.",
+        |config, value| config.limits.wills_max = number(value, 0, i64::MAX)?;
+    "limits.will_bytes_max" = "268435456", "Bytes of the wills of one shard, likewise.",
+        |config, value| config.limits.will_bytes_max = number(value, 0, i64::MAX)?;
+    "limits.publish_rate_max" = "0", "PUBLISH packets a second of one client, a second's worth at once. A faster client is read more slowly. 0: no limit.",
+        |config, value| config.limits.publish_rate_max = number(value, 0, 10_000_000)?;
+    "limits.publish_bytes_rate_max" = "0", "Bytes of topics and payloads a second of one client, likewise.",
+        |config, value| config.limits.publish_bytes_rate_max = number(value, 0, i64::from(u32::MAX))?;
     "limits.output_bytes_max" = "2097152", "Bytes that wait in memory for one client that does not read. Beyond it QoS 0 is dropped.",
         |config, value| config.limits.output_bytes_max = number(value, 4096, i64::MAX)?;
     "limits.queue_memory_bytes_max" = "268435456", "Bytes of queued payloads kept in memory by one shard; the rest is read back from the log.",
@@ -162,6 +177,14 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
         |config, value| config.limits.topic_length_max = number(value, 64, 65_534)?;
     "limits.user_properties_max" = "64", "User properties of one packet. More: 0x97.",
         |config, value| config.limits.user_properties_max = number(value, 0, 10_000)?;
+
+    "shared_subscriptions.strategy" = "\"round_robin\"", "Which connected member gets a message: \"round_robin\" in turn, \"least_in_flight\" who has the fewest to acknowledge, \"sticky\" the same for all of one publisher, \"local_first\" in turn among those on the same shard.",
+        |config, value| config.limits.shared_strategy = value.choice(&[
+            ("round_robin", SharedStrategy::RoundRobin), ("least_in_flight", SharedStrategy::LeastInFlight),
+            ("sticky", SharedStrategy::StickyByPublisher), ("local_first", SharedStrategy::LocalFirst)])?;
+
+    "responses.information" = "", "What CONNACK says to a client that asks for response information, such as \"replies/{client}\": {client} is its client id. Without it: nothing.",
+        |config, value| config.limits.response_information = Some(value.text()?.into());
 
     "telemetry.log" = "\"info\"", "What is logged, as a tracing filter: \"info\", \"debug\", \"info,mooring_server=trace\".",
         |config, value| config.telemetry.log = value.text()?;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use mooring_auth::token::Finding;
 use mooring_auth::{
-    AuthError, FoundToken, LiveTokens, Method, PasswordFile, PasswordFileMethod, Rights, TokenMethod, TokenSource,
-    token_credential,
+    AuthError, FoundToken, LiveTokens, Method, PasswordFile, PasswordFileMethod, Rights, ScramUsers, TokenMethod,
+    TokenSource, token_credential,
 };
 use mooring_core::{Identity, SessionSelector};
 use mooring_protocol::ReasonCode;
@@ -31,6 +31,7 @@ pub(super) struct Credentials {
     pub(super) methods: Vec<Box<dyn Method>>,
     pub(super) live_tokens: Arc<LiveTokens>,
     pub(super) users: Arc<PasswordFileMethod>,
+    pub(super) scram_users: Arc<ScramUsers>,
 }
 
 impl Credentials {
@@ -40,8 +41,9 @@ impl Credentials {
         let source = Box::new(StoredTokens { store: store.clone(), runtime: Handle::current() });
         let tokens = TokenMethod::new(source, Arc::clone(rights), Arc::clone(&live_tokens), LOOKUP_MS_MAX);
         let users = Arc::new(PasswordFileMethod::new(users(config)?, Arc::clone(rights), hashes_max())?);
+        let scram_users = Arc::new(ScramUsers::parse(&scram_users(config)?)?);
         // A password that looks like a token is one: the file is asked after.
-        Ok(Self { methods: vec![Box::new(tokens), Box::new(Arc::clone(&users))], live_tokens, users })
+        Ok(Self { methods: vec![Box::new(tokens), Box::new(Arc::clone(&users))], live_tokens, users, scram_users })
     }
 }
 
@@ -51,6 +53,20 @@ pub(super) fn users(config: &Config) -> anyhow::Result<PasswordFile> {
     let text = std::fs::read_to_string(path);
     let text = text.with_context(|| format!("authentication.password_file: {}", path.display()))?;
     PasswordFile::parse(&text).map_err(|error| anyhow::anyhow!("{}:{}: {}", path.display(), error.line, error.what))
+}
+
+/// The users of SCRAM, likewise.
+pub(super) fn scram_users(config: &Config) -> anyhow::Result<String> {
+    let Some(path) = &config.scram_file else { return Ok(String::new()) };
+    let text = std::fs::read_to_string(path);
+    let text = text.with_context(|| format!("authentication.scram_file: {}", path.display()))?;
+    ScramUsers::parse(&text).map_err(|error| anyhow::anyhow!("{}:{}: {}", path.display(), error.line, error.why))?;
+    Ok(text)
+}
+
+/// The listeners that offer SCRAM: none without its users.
+pub(super) fn scram_listeners(config: &Config) -> impl Iterator<Item = Box<str>> {
+    password_listeners(config).filter(|_| config.scram_file.is_some())
 }
 
 /// Half of the machine at most: the other half serves whoever is in.

@@ -18,7 +18,8 @@ use mooring_api::{
     admin_router, router, status_router,
 };
 use mooring_auth::{
-    AnonymousPolicy, Authenticators, CertificateAuthenticator, PasswordFileMethod, RevokedSet, Rights, system_clock,
+    AnonymousPolicy, Authenticators, CertificateAuthenticator, PasswordFileMethod, RevokedSet, Rights, ScramUsers,
+    WithScram, system_clock,
 };
 use mooring_core::Identity;
 use mooring_server::{ListenerConfig, ListenerKind, Server, ServerConfig};
@@ -45,6 +46,7 @@ pub(crate) struct Instance {
     rights: Arc<Rights>,
     identity: Arc<ServerIdentity>,
     users: Arc<PasswordFileMethod>,
+    scram_users: Arc<ScramUsers>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     ingest: JoinHandle<()>,
@@ -89,8 +91,14 @@ impl Instance {
             Arc::clone(&rights),
             system_clock(),
         );
-        let Credentials { methods, live_tokens, users } = Credentials::new(config, &store, &rights)?;
+        let Credentials { methods, live_tokens, users, scram_users } = Credentials::new(config, &store, &rights)?;
         let authenticate = Authenticators::new(certificate, methods, credentials::password_listeners(config));
+        let authenticate = WithScram::new(
+            authenticate,
+            Arc::clone(&scram_users),
+            Arc::clone(&rights),
+            credentials::scram_listeners(config),
+        );
         let server = Server::start(
             server_config(config, &data_dir, &identity),
             Arc::clone(&rights) as _,
@@ -142,7 +150,7 @@ impl Instance {
         tasks.extend(status.map(|service| tokio::spawn(service.run(stopped.clone()))));
         let ingest = ingest::Ingest::new(store.clone(), &node, data_dir.node_id()?, config.events.batch_max);
         let ingest = tokio::spawn(ingest.run(stopped));
-        Ok(Self { data_dir, server, store, addresses, new_authority, rights, identity, users, stop, tasks, ingest })
+        Ok(Self { data_dir, server, store, addresses, new_authority, rights, identity, users, scram_users, stop, tasks, ingest })
     }
 
     pub(crate) fn data_dir(&self) -> &DataDir {

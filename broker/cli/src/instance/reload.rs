@@ -11,13 +11,16 @@ impl Instance {
     pub(crate) fn reload(&self, config: &Config) -> anyhow::Result<()> {
         let rules = rules(config)?;
         let users = credentials::users(config)?;
+        let scram_users = credentials::scram_users(config)?;
         self.identity.replace()?;
         self.rights.set_rules(rules);
         let node = self.server.node();
         node.set_limits(&config.limits);
         node.set_connection_limits(&config.connections);
         node.access_changed(None);
-        tokio::spawn(credentials::end_gone(self.users.replace(users), node));
+        let mut gone = self.users.replace(users);
+        gone.extend(self.scram_users.replace(&scram_users)?);
+        tokio::spawn(credentials::end_gone(gone, node));
         Ok(())
     }
 }
@@ -28,7 +31,8 @@ pub(super) fn load_rules(config: &Config, rights: &Rights) -> anyhow::Result<()>
     Ok(())
 }
 
-fn rules(config: &Config) -> anyhow::Result<RuleSet> {
+/// The rules of the file that the configuration names.
+pub(crate) fn rules(config: &Config) -> anyhow::Result<RuleSet> {
     let Some(path) = &config.acl_file else { return Ok(RuleSet::default()) };
     let text = std::fs::read_to_string(path).with_context(|| format!("acl.file: {}", path.display()))?;
     RuleSet::parse(&text).map_err(|error| anyhow::anyhow!("{}:{}: {}", path.display(), error.line, error.what))
