@@ -11,7 +11,7 @@ MINUTES ?= 20
 ROUNDS ?= 50
 BROKERS ?= benches/brokers.toml
 
-.PHONY: help demo run test lint fmt bench micro bench-store compare fuzz docs release crash
+.PHONY: help demo run test lint fmt bench micro bench-store compare fuzz docs release crash slow-subscriber
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,3 +77,7 @@ release: ## The binary that ships: target/release/mooring.
 crash: ## Load and SIGKILL, ROUNDS=50 times, each checked against what was acknowledged (MOORING_CRASH_SEED replays the choices).
 	@scripts/setup build
 	MOORING_CRASH_ROUNDS=$(ROUNDS) cargo test --package mooring --test crash -- --nocapture
+
+slow-subscriber: ## What a subscriber that never reads costs the server and others: a minute each with and without one, at QoS 0 and 1.
+	@scripts/setup build
+	MOORING_SLOW_SECONDS=60 cargo test --package mooring --test slow_subscriber -- --nocapture --test-threads 1

@@ -154,6 +154,11 @@ impl Client {
         self.send(&outgoing.packet(false).into())
     }
 
+    /// Publishes at QoS 0.
+    pub(crate) fn publish_and_forget(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
+        self.send(&Publish::new(TopicName::parse(topic).unwrap(), payload).into())
+    }
+
     pub(crate) fn subscribe(&mut self, filter: &str, qos: QoS) -> io::Result<PacketId> {
         let packet_id = self.take_packet_id();
         let filters = [Subscription::new(TopicFilter::parse(filter).unwrap(), qos)];
