@@ -79,7 +79,10 @@ impl Connection {
             size_max => encode_within(packet, version, size_max as usize, out),
         });
         match result {
-            Ok(()) => Written::Yes,
+            Ok(()) => {
+                pool.control_packets += 1;
+                Written::Yes
+            }
             Err(_) => Written::TooLarge,
         }
     }

@@ -110,6 +110,8 @@ impl Output {
 /// Empty buffers.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
+    /// Packets written, other than PUBLISH.
+    pub(crate) control_packets: u64,
     buffers: Vec<Vec<u8>>,
 }
 

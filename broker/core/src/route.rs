@@ -114,7 +114,9 @@ impl Engine {
         self.deliver_local(now, message, &targets.locals, &mut fresh, &mut delivered);
         self.deliver_local(now, message, &members, &mut fresh, &mut delivered);
         let retained = message.retain.then(|| self.retained.next_stamp(now, self.config.shard.0));
-        let wanted = *event || retained.is_some() || !delivered.deliveries.is_empty() || remote_durable;
+        // What the broker says of itself is true until the next start only: nobody waits for a disk for it.
+        let keeps = retained.is_some() && !message.topic.as_str().starts_with("$SYS/");
+        let wanted = *event || keeps || !delivered.deliveries.is_empty() || remote_durable;
         let id = (wanted && self.log.is_enabled()).then(|| self.next_message_id());
         let sequence = match (id, received_from) {
             (Some(id), _) => {

@@ -30,6 +30,8 @@ pub(crate) struct Admission {
 #[derive(Debug)]
 struct State {
     connections: usize,
+    /// Since the start.
+    accepted: u64,
     per_address: HashMap<IpAddr, usize>,
     per_identity: HashMap<Identity, usize>,
     rates: Rates,
@@ -88,6 +90,7 @@ impl Admission {
     pub(crate) fn new(limits: ConnectionLimits) -> Self {
         let state = State {
             connections: 0,
+            accepted: 0,
             per_address: HashMap::new(),
             per_identity: HashMap::new(),
             rates: Rates::new(),
@@ -120,6 +123,7 @@ impl Admission {
             return Err(Full::Connections);
         }
         state.connections += 1;
+        state.accepted += 1;
         Ok(Admitted { admission: Arc::clone(self), address: None, identity: None })
     }
 
@@ -170,6 +174,11 @@ impl Admission {
     /// Connections now.
     pub(crate) fn connections(&self) -> usize {
         self.lock().connections
+    }
+
+    /// Connections since the start.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.lock().accepted
     }
 
     /// Those on their way in now.

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) engine: Counters,
+    /// Clients that were let in.
+    pub(crate) connects: u64,
     pub(crate) packets_received: u64,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,

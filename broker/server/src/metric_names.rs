@@ -13,6 +13,7 @@ pub(crate) const PUBLISH_SENT: &str = "mooring_publish_sent_total";
 pub(crate) const DROPPED: &str = "mooring_messages_dropped_total";
 pub(crate) const REFUSED: &str = "mooring_acl_refused_total";
 pub(crate) const PACKETS_RECEIVED: &str = "mooring_packets_received_total";
+pub(crate) const PACKETS_SENT: &str = "mooring_packets_sent_total";
 pub(crate) const BYTES_RECEIVED: &str = "mooring_bytes_received_total";
 pub(crate) const BYTES_SENT: &str = "mooring_bytes_sent_total";
 pub(crate) const SENDS: &str = "mooring_sends_total";
@@ -41,6 +42,7 @@ pub fn describe_metrics() {
     describe_counter!(DROPPED, "Messages dropped, for whatever reason, by shard");
     describe_counter!(REFUSED, "Publishes and subscribes refused by the access rules, by shard");
     describe_counter!(PACKETS_RECEIVED, "Packets received, by shard");
+    describe_counter!(PACKETS_SENT, "Packets sent, by shard");
     describe_counter!(BYTES_RECEIVED, Unit::Bytes, "Bytes of packets received, by shard");
     describe_counter!(BYTES_SENT, Unit::Bytes, "Bytes of packets sent, by shard");
     describe_counter!(SENDS, "Writes to sockets, by shard: each carries all packets that waited for that client");

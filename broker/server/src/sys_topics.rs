@@ -1,4 +1,4 @@
-//! `$SYS/broker/...`, with the topics and units of mosquitto.
+//! `$SYS/broker/...`, with the topics and units of mosquitto: what it says of its heap, of stored messages' count and of payload bytes is not known here.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -16,13 +16,25 @@ pub(crate) struct SysTopics {
     last: Option<Instant>,
     published: HashMap<&'static str, String>,
     loads: Vec<Load>,
+    connections_most: u64,
+}
+
+/// What the topics are made of.
+#[derive(Default)]
+struct Counts {
+    totals: Totals,
+    /// Sockets accepted since the start.
+    sockets: u64,
+    /// The most clients that were connected at once.
+    connections_most: u64,
+    uptime_s: u64,
 }
 
 /// A count per minute, averaged over some minutes with the weight falling off, as mosquitto has it.
 struct Load {
     topic: &'static str,
     minutes: f64,
-    count: fn(&Totals) -> u64,
+    count: fn(&Counts) -> u64,
     last_count: u64,
     average: f64,
 }
@@ -30,20 +42,25 @@ struct Load {
 impl SysTopics {
     pub(crate) fn new(config: &ServerConfig) -> Self {
         let every = (config.sys_interval_s > 0).then(|| Duration::from_secs(u64::from(config.sys_interval_s)));
-        Self { every, last: None, published: HashMap::new(), loads: loads() }
+        Self { every, last: None, published: HashMap::new(), loads: loads(), connections_most: 0 }
     }
 
     /// The topics whose values have changed, when their time has come.
     pub(crate) fn due(&mut self, shared: &Shared) -> Vec<ServicePublish> {
+        let totals = sum(&shared.totals());
+        self.connections_most = self.connections_most.max(totals.engine.connections);
         let Some(every) = self.every.filter(|every| self.last.is_none_or(|last| last.elapsed() >= *every)) else {
             return Vec::new();
         };
         self.last = Some(Instant::now());
-        let shards = shared.totals();
-        let totals = sum(&shards);
-        let uptime_s = shared.clock.uptime().as_secs();
-        let mut values = values(&totals, uptime_s);
-        values.extend(self.loads.iter_mut().map(|load| (load.topic, load.advance(&totals, every))));
+        let counts = Counts {
+            totals,
+            sockets: shared.admission.accepted(),
+            connections_most: self.connections_most,
+            uptime_s: shared.clock.uptime().as_secs(),
+        };
+        let mut values = values(&counts);
+        values.extend(self.loads.iter_mut().map(|load| (load.topic, load.advance(&counts, every))));
         values.into_iter().filter_map(|(topic, value)| self.publish(topic, value)).collect()
     }
 
@@ -67,8 +84,8 @@ impl SysTopics {
 }
 
 impl Load {
-    fn advance(&mut self, totals: &Totals, every: Duration) -> String {
-        let count = (self.count)(totals);
+    fn advance(&mut self, counts: &Counts, every: Duration) -> String {
+        let count = (self.count)(counts);
         let elapsed_s = every.as_secs_f64();
         let per_minute = (count - self.last_count.min(count)) as f64 * 60.0 / elapsed_s;
         self.last_count = count;
@@ -78,16 +95,19 @@ impl Load {
     }
 }
 
-fn values(totals: &Totals, uptime_s: u64) -> Vec<(&'static str, String)> {
+fn values(counts: &Counts) -> Vec<(&'static str, String)> {
+    let totals = &counts.totals;
     let engine = &totals.engine;
     let disconnected = engine.sessions.saturating_sub(engine.connections);
     vec![
         ("$SYS/broker/version", concat!("mooring version ", env!("CARGO_PKG_VERSION")).to_owned()),
-        ("$SYS/broker/uptime", format!("{uptime_s} seconds")),
+        ("$SYS/broker/uptime", format!("{} seconds", counts.uptime_s)),
         ("$SYS/broker/clients/connected", engine.connections.to_string()),
         ("$SYS/broker/clients/disconnected", disconnected.to_string()),
+        ("$SYS/broker/clients/maximum", counts.connections_most.to_string()),
         ("$SYS/broker/clients/total", engine.sessions.to_string()),
         ("$SYS/broker/messages/received", totals.packets_received.to_string()),
+        ("$SYS/broker/messages/sent", engine.packets_sent.to_string()),
         ("$SYS/broker/publish/messages/received", engine.publish_received.to_string()),
         ("$SYS/broker/publish/messages/sent", engine.publish_sent.to_string()),
         ("$SYS/broker/publish/messages/dropped", engine.dropped.to_string()),
@@ -99,59 +119,32 @@ fn values(totals: &Totals, uptime_s: u64) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The topics of one load, over 1, 5 and 15 minutes.
+macro_rules! load_topics {
+    ($of:literal) => {
+        [
+            (1.0, concat!("$SYS/broker/load/", $of, "/1min")),
+            (5.0, concat!("$SYS/broker/load/", $of, "/5min")),
+            (15.0, concat!("$SYS/broker/load/", $of, "/15min")),
+        ]
+    };
+}
+
 fn loads() -> Vec<Load> {
-    const MINUTES: [f64; 3] = [1.0, 5.0, 15.0];
-    type Row = ([&'static str; 3], fn(&Totals) -> u64);
-    let rows: [Row; 5] = [
-        (
-            [
-                "$SYS/broker/load/messages/received/1min",
-                "$SYS/broker/load/messages/received/5min",
-                "$SYS/broker/load/messages/received/15min",
-            ],
-            |totals| totals.packets_received,
-        ),
-        (
-            [
-                "$SYS/broker/load/publish/received/1min",
-                "$SYS/broker/load/publish/received/5min",
-                "$SYS/broker/load/publish/received/15min",
-            ],
-            |totals| totals.engine.publish_received,
-        ),
-        (
-            [
-                "$SYS/broker/load/publish/sent/1min",
-                "$SYS/broker/load/publish/sent/5min",
-                "$SYS/broker/load/publish/sent/15min",
-            ],
-            |totals| totals.engine.publish_sent,
-        ),
-        (
-            [
-                "$SYS/broker/load/bytes/received/1min",
-                "$SYS/broker/load/bytes/received/5min",
-                "$SYS/broker/load/bytes/received/15min",
-            ],
-            |totals| totals.bytes_received,
-        ),
-        (
-            [
-                "$SYS/broker/load/bytes/sent/1min",
-                "$SYS/broker/load/bytes/sent/5min",
-                "$SYS/broker/load/bytes/sent/15min",
-            ],
-            |totals| totals.bytes_sent,
-        ),
+    type Row = ([(f64, &'static str); 3], fn(&Counts) -> u64);
+    let rows: [Row; 9] = [
+        (load_topics!("connections"), |counts| counts.totals.connects),
+        (load_topics!("sockets"), |counts| counts.sockets),
+        (load_topics!("messages/received"), |counts| counts.totals.packets_received),
+        (load_topics!("messages/sent"), |counts| counts.totals.engine.packets_sent),
+        (load_topics!("publish/received"), |counts| counts.totals.engine.publish_received),
+        (load_topics!("publish/sent"), |counts| counts.totals.engine.publish_sent),
+        (load_topics!("publish/dropped"), |counts| counts.totals.engine.dropped),
+        (load_topics!("bytes/received"), |counts| counts.totals.bytes_received),
+        (load_topics!("bytes/sent"), |counts| counts.totals.bytes_sent),
     ];
     let load = |(topics, count): Row| {
-        topics.into_iter().zip(MINUTES).map(move |(topic, minutes)| Load {
-            topic,
-            minutes,
-            count,
-            last_count: 0,
-            average: 0.0,
-        })
+        topics.into_iter().map(move |(minutes, topic)| Load { topic, minutes, count, last_count: 0, average: 0.0 })
     };
     rows.into_iter().flat_map(load).collect()
 }
@@ -166,8 +159,10 @@ fn sum(shards: &[Totals]) -> Totals {
         sum.engine.retained = sum.engine.retained.max(shard.engine.retained);
         sum.engine.publish_received += shard.engine.publish_received;
         sum.engine.publish_sent += shard.engine.publish_sent;
+        sum.engine.packets_sent += shard.engine.packets_sent;
         sum.engine.dropped += shard.engine.dropped;
         sum.engine.queued_bytes += shard.engine.queued_bytes;
+        sum.connects += shard.connects;
         sum.packets_received += shard.packets_received;
         sum.bytes_received += shard.bytes_received;
         sum.bytes_sent += shard.bytes_sent;

@@ -91,9 +91,35 @@ async fn sys_topics_are_retained_and_say_what_the_server_counts() {
     client.connect("watcher").await;
     client.subscribe("$SYS/broker/clients/connected", QoS::AtMostOnce).await;
     within("the count to be told", async { while client.recv_payload().await != b"1" {} }).await;
+    client.subscribe("$SYS/broker/messages/sent", QoS::AtMostOnce).await;
+    // At least CONNACK, two SUBACKs, and what was told of the count.
+    let sent = async |client: &mut Client| String::from_utf8(client.recv_payload().await).unwrap().parse::<u64>();
+    within("what was sent to be told", async { while sent(&mut client).await.is_ok_and(|sent| sent < 4) {} }).await;
     client.subscribe("$SYS/broker/version", QoS::AtMostOnce).await;
     let version = client.recv_payload().await;
     assert!(version.starts_with(b"mooring version "));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_the_server_says_of_itself_does_not_go_through_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut with_sys = config(directory.path(), 2);
+    with_sys.sys_interval_s = 1;
+    let server = start(with_sys);
+    let mut client = Client::connected(address(&server, "plain"), "publisher").await;
+    client.publish("kept", b"by the log", QoS::AtLeastOnce, true).await;
+    let node = server.node();
+    within("the topics to be there", async {
+        while node.retained("$SYS/broker/load/sockets/1min").await.is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    server.shutdown().await;
+    let server = start(config(directory.path(), 2));
+    assert!(server.node().retained("kept").await.is_some());
+    assert!(server.node().retained("$SYS/broker/load/sockets/1min").await.is_none());
     server.shutdown().await;
 }
 

@@ -439,6 +439,7 @@ impl Engine {
             connections: self.connections.len() as u64,
             sessions: self.sessions.len() as u64,
             retained: self.retained.len() as u64,
+            packets_sent: self.counters.publish_sent + self.connections.pool.control_packets,
             ..self.counters
         }
     }

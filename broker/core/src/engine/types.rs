@@ -142,6 +142,8 @@ pub struct Counters {
     pub publish_received: u64,
     /// PUBLISH packets put out.
     pub publish_sent: u64,
+    /// Packets of any kind put out.
+    pub packets_sent: u64,
     /// Messages dropped, for whatever reason.
     pub dropped: u64,
     /// Publishes and subscribes refused by the ACL.

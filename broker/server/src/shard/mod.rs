@@ -157,6 +157,12 @@ impl Shard {
         held.iter().for_each(|connection| connection.wake());
     }
 
+    /// Counts a client that was let in.
+    fn count_connect(&self) {
+        let totals = self.totals.get();
+        self.totals.set(Totals { connects: totals.connects + 1, ..totals });
+    }
+
     /// Counts what a turn read.
     pub(crate) fn count_received(&self, packets: u64, bytes: usize) {
         let mut totals = self.totals.get();

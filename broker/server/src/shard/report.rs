@@ -55,6 +55,9 @@ impl Shard {
         let kind = timeline::kind_name(&notice.kind);
         let (client, identity) = (notice.session.client_id.as_str(), notice.session.identity.as_str());
         counter!(metric_names::NOTICES, "kind" => kind).increment(1);
+        if matches!(notice.kind, NoticeKind::Connected { .. }) {
+            self.count_connect();
+        }
         match &notice.kind {
             NoticeKind::Connected { .. } | NoticeKind::Disconnected { .. } | NoticeKind::SessionEnded { .. } => {
                 tracing::info!(client, identity, reason = timeline::kind_text(&notice.kind), "{kind}");
@@ -76,7 +79,7 @@ impl Shard {
 /// The handles of a shard's metrics, so that none is looked up twice.
 struct Meters {
     gauges: [Gauge; 5],
-    counters: [Counter; 8],
+    counters: [Counter; 9],
 }
 
 impl Meters {
@@ -95,6 +98,7 @@ impl Meters {
             metric_names::DROPPED,
             metric_names::REFUSED,
             metric_names::PACKETS_RECEIVED,
+            metric_names::PACKETS_SENT,
             metric_names::BYTES_RECEIVED,
             metric_names::BYTES_SENT,
             metric_names::SENDS,
@@ -115,6 +119,7 @@ impl Meters {
             engine.dropped,
             engine.refused,
             totals.packets_received,
+            engine.packets_sent,
             totals.bytes_received,
             totals.bytes_sent,
             totals.sends,
