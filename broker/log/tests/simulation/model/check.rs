@@ -94,7 +94,8 @@ impl Model {
                     && !(span.options.no_local && msg.client == name.0)
                     && !span.withdrawn
                     && span.from_sure.is_some_and(|from| from <= taken)
-                    && span.until_maybe.is_none_or(|until| until > acked)
+                    // What waits for a subscription that has ended may go when rights are withdrawn.
+                    && span.until_maybe.is_none_or(|until| until > acked.max(self.withdrawn))
             })
     }
 }
