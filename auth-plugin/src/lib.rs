@@ -45,7 +45,7 @@ pub use clock::{Clock, system_clock};
 pub use error::{AuthError, Fault, Result};
 pub use password::{PasswordFile, PasswordFileError, PasswordFileMethod, PasswordHash};
 pub use rights::{AnonymousPolicy, Grant, Rights, Role, Scope};
-pub use rules::{RuleError, RuleSet};
+pub use rules::{RuleError, RuleNote, RuleSet};
 pub use scram::{SCRAM_SHA_256, ScramCredential, ScramFileError, ScramUsers, WithScram};
 pub use secret::{ClaimCode, Secret, SecretKind, hashes_are_equal};
 pub use tls::{Anchors, ClientCertificate, MutualTls, ReloadableTls, RevokedSet, server_config};

@@ -6,7 +6,7 @@
 //! name = "washers-hear-the-laundry"    # said in logs; the rule's number where there is none
 //! effect = "allow"                     # or "deny"
 //! action = "subscribe"                 # or "publish", or "all", which is the default
-//! who = "device"                       # or "person", "anonymous", an identity as "user:ana"; everybody by default
+//! who = "device"                       # or "person", "user", "anonymous", an identity as "user:ana"; everybody by default
 //! topic = "laundry/{device}/#"
 //!
 //! [[rule]]
@@ -74,6 +74,8 @@ enum RuleWho {
     Devices,
     /// Whoever has a name and is not a device.
     People,
+    /// Whoever is of the password file.
+    Users,
     Anonymous,
     Identity(Box<str>),
 }
@@ -128,7 +130,66 @@ impl RuleSet {
     }
 }
 
+impl RuleSet {
+    /// The rules that say something of this topic to somebody, in their order: a place stands for any value.
+    #[must_use]
+    pub fn concerning(&self, topic: TopicName<'_>) -> Vec<RuleNote> {
+        self.0.iter().filter(|rule| rule.target.is_about(topic)).map(Rule::note).collect()
+    }
+}
+
+/// A rule in words, for an operator's listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleNote {
+    /// Its name.
+    pub name: Arc<str>,
+    /// `allow` or `deny`.
+    pub effect: &'static str,
+    /// `publish`, `subscribe` or `all`.
+    pub action: &'static str,
+    /// Whom it concerns.
+    pub who: String,
+    /// Its topic or filter, as it is written.
+    pub target: String,
+}
+
+impl Target {
+    fn is_about(&self, topic: TopicName<'_>) -> bool {
+        match self {
+            Self::Topics(pattern) => pattern.with_any_value().is_some_and(|filter| filter.matches(topic)),
+            Self::Filter(filter) => filter.as_filter().inner().matches(topic),
+        }
+    }
+}
+
 impl Rule {
+    fn note(&self) -> RuleNote {
+        RuleNote {
+            name: Arc::clone(&self.name),
+            effect: match self.effect {
+                Effect::Allow => "allow",
+                Effect::Deny(_) => "deny",
+            },
+            action: match self.action {
+                Action::Publish => "publish",
+                Action::Subscribe => "subscribe",
+                Action::All => "all",
+            },
+            who: match &self.who {
+                RuleWho::Everybody => "everybody".to_owned(),
+                RuleWho::Devices => "device".to_owned(),
+                RuleWho::People => "person".to_owned(),
+                RuleWho::Users => "user".to_owned(),
+                RuleWho::Anonymous => ANONYMOUS.to_owned(),
+                RuleWho::Identity(identity) => identity.to_string(),
+            },
+            target: match &self.target {
+                Target::Topics(pattern) => pattern.to_string(),
+                Target::Filter(filter) => filter.as_str().to_owned(),
+            },
+        }
+    }
+
     fn applies(&self, subject: &Subject<'_>, asked: Asked<'_>) -> bool {
         self.action.includes(asked) && self.who.includes(subject) && self.concerns(subject, asked)
     }
@@ -165,6 +226,7 @@ impl RuleWho {
             Self::Everybody => true,
             Self::Devices => subject.device.is_some(),
             Self::People => subject.device.is_none() && subject.identity != ANONYMOUS,
+            Self::Users => subject.user().is_some(),
             Self::Anonymous => subject.identity == ANONYMOUS,
             Self::Identity(identity) => **identity == *subject.identity,
         }

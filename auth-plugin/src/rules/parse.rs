@@ -118,9 +118,10 @@ fn who(text: &Spanned<String>) -> Result<RuleWho, Wrong> {
         "everybody" => Ok(RuleWho::Everybody),
         "device" => Ok(RuleWho::Devices),
         "person" => Ok(RuleWho::People),
+        "user" => Ok(RuleWho::Users),
         ANONYMOUS => Ok(RuleWho::Anonymous),
         identity if identity.contains(':') => Ok(RuleWho::Identity(identity.into())),
-        _ => Err(at(text, "who is everybody, device, person, anonymous, or an identity as user:ana")),
+        _ => Err(at(text, "who is everybody, device, person, user, anonymous, or an identity as user:ana")),
     }
 }
 

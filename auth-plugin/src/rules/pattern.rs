@@ -1,5 +1,7 @@
 //! Topic filters with places for the client id, the identity and the device id.
 
+use std::fmt;
+
 use mooring_protocol::{TopicError, TopicFilter, TopicFilterBuf, TopicName};
 
 use super::Subject;
@@ -40,6 +42,17 @@ impl Pattern {
         Ok(if fixed { Self::Fixed(example) } else { Self::WithPlaces(levels) })
     }
 
+    /// The filter in which a place is any value.
+    pub(super) fn with_any_value(&self) -> Option<Filled<'_>> {
+        match self {
+            Self::Fixed(filter) => Some(Filled::Fixed(filter)),
+            Self::WithPlaces(levels) => {
+                let levels: Vec<&str> = levels.iter().map(|level| level.text().unwrap_or("+")).collect();
+                TopicFilterBuf::parse(&levels.join("/")).ok().map(Filled::Made)
+            }
+        }
+    }
+
     /// The filter for one subject. A place that has no value, or one that can't be a level, makes none when the rule allows; when it denies, the place is
     /// every value: in doubt a rule takes, and never gives, too much.
     pub(super) fn fill(&self, subject: &Subject<'_>, denies: bool) -> Option<Filled<'_>> {
@@ -63,7 +76,29 @@ impl Pattern {
     }
 }
 
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(filter) => f.write_str(filter.as_str()),
+            Self::WithPlaces(levels) => {
+                let levels: Vec<&str> = levels.iter().map(Level::as_written).collect();
+                f.write_str(&levels.join("/"))
+            }
+        }
+    }
+}
+
 impl Level {
+    fn as_written(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Client => "{client}",
+            Self::Identity => "{identity}",
+            Self::Device => "{device}",
+            Self::User => "{user}",
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "{client}" => Ok(Self::Client),

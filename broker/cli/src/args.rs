@@ -33,6 +33,12 @@ pub(crate) enum Command {
     /// Make tokens for the HTTP API, and revoke them.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Ask who may do what, and check rules.
+    #[command(subcommand)]
+    Acl(AclCommand),
+    /// Take over the users and rules of another broker.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Make passwords for the file of users.
     #[command(subcommand)]
     Password(PasswordCommand),
@@ -193,6 +199,63 @@ pub(crate) enum TokenCommand {
         admin: Option<String>,
         #[command(flatten)]
         config: ConfigArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AclCommand {
+    /// Say whether somebody may, and which rule decides; exit 1 when not. Asks rules and database as the server does, without the server.
+    Test {
+        /// Who: an identity, or `device:<id>`, `person:<name>`, `user:<name>` of the password file, `anonymous`.
+        #[arg(long = "as", value_name = "IDENTITY")]
+        who: String,
+        /// What.
+        action: AclAction,
+        /// The topic, or for subscribe a filter.
+        topic: String,
+        /// Rules in the place of acl.file.
+        #[arg(long = "acl", value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// List who can read or write a topic: the device, its owner, whom they let in, and the rules that concern it.
+    Who {
+        /// The topic.
+        topic: String,
+        /// Rules in the place of acl.file.
+        #[arg(long = "acl", value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Say what is wrong with a file of rules.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// What somebody wants to do.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum AclAction {
+    Publish,
+    Subscribe,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// Make a file of users and one of rules from those of mosquitto; say line by line what can't be taken over.
+    Mosquitto {
+        /// Its `password_file`.
+        #[arg(long, value_name = "FILE", required_unless_present = "acl")]
+        passwd: Option<PathBuf>,
+        /// Its `acl_file`.
+        #[arg(long, value_name = "FILE")]
+        acl: Option<PathBuf>,
+        /// Where `users` and `acl.toml` are written; files that are there are never replaced.
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        out: PathBuf,
     },
 }
 

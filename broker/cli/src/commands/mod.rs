@@ -1,10 +1,13 @@
 //! What each subcommand does.
 
+mod acl;
 mod ca;
 mod config;
 mod conformance;
 mod ctl;
 mod device;
+mod import;
+mod mosquitto_acl;
 mod password;
 mod revocation;
 mod run;
@@ -33,6 +36,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Ca(command) => ca::run(command),
         Command::User(command) => user::run(command),
         Command::Token(command) => token::run(command),
+        Command::Acl(command) => acl::run(command),
+        Command::Import(command) => import::run(command),
         Command::Password(command) => password::run(command),
         Command::Ctl(args) => ctl::run(args),
         Command::Config(command) => config::run(command),

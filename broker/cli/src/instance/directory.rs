@@ -60,29 +60,10 @@ impl Directory {
 
     async fn load(&mut self) -> Result<(), StoreError> {
         self.store.migrate().await?;
-        self.load_rights().await?;
-        self.load_retired().await?;
+        load_rights(&self.store, &self.rights).await?;
         self.load_revoked().await?;
         self.is_loaded = true;
         self.write_copy();
-        Ok(())
-    }
-
-    /// Who owns what and who may see what.
-    async fn load_rights(&self) -> Result<(), StoreError> {
-        let ownerships: Vec<_> = self.store.ownerships().try_collect().await?;
-        let owner = |ownership: mooring_store::Ownership| (DeviceId::from(ownership.device), ownership.user);
-        self.rights.set_ownerships(ownerships.into_iter().map(owner));
-        let grants: Vec<_> = self.store.grants(OffsetDateTime::now_utc()).try_collect().await?;
-        self.rights.set_grants(grants.into_iter().filter_map(grant));
-        Ok(())
-    }
-
-    /// Devices that are out of service, whatever certificate they show.
-    async fn load_retired(&self) -> Result<(), StoreError> {
-        for device in self.store.retired_devices().await? {
-            self.rights.block(self.rights.device_identity(DeviceId::from(device)));
-        }
         Ok(())
     }
 
@@ -128,6 +109,19 @@ impl Directory {
         self.revoked.replace(entries);
         Ok(())
     }
+}
+
+/// Who owns what, who may see what, and the devices that are out of service, whatever certificate they show.
+pub(crate) async fn load_rights(store: &Store, rights: &Rights) -> Result<(), StoreError> {
+    let ownerships: Vec<_> = store.ownerships().try_collect().await?;
+    let owner = |ownership: mooring_store::Ownership| (DeviceId::from(ownership.device), ownership.user);
+    rights.set_ownerships(ownerships.into_iter().map(owner));
+    let grants: Vec<_> = store.grants(OffsetDateTime::now_utc()).try_collect().await?;
+    rights.set_grants(grants.into_iter().filter_map(grant));
+    for device in store.retired_devices().await? {
+        rights.block(rights.device_identity(DeviceId::from(device)));
+    }
+    Ok(())
 }
 
 /// A grant as the ACL has it; one with a role or scope that this version does not know gives no rights.

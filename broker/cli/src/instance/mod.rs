@@ -34,7 +34,9 @@ use credentials::Credentials;
 use directory::Directory;
 use identity::ServerIdentity;
 
+pub(crate) use directory::load_rights;
 pub(crate) use identity::open_authority;
+pub(crate) use reload::rules;
 
 /// A running instance.
 pub(crate) struct Instance {

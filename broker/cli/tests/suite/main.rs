@@ -1,5 +1,6 @@
 //! The whole of Mooring, from outside: the `mooring` binary as a process, other people's programs, real sockets, a real Postgres.
 
+mod acl;
 mod api;
 mod architecture;
 mod by_hand;
