@@ -8,7 +8,7 @@ use mooring_server::Node;
 use mooring_store::Store;
 use time::Duration;
 
-use crate::{CommandDesk, Revoker, StatusDesk};
+use crate::{CommandDesk, RateLimits, Revoker, StatusDesk};
 
 /// Everything a handler may use. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +27,8 @@ pub struct ApiContext {
     pub revoker: Revoker,
     /// Tells others what is revoked.
     pub status: StatusDesk,
+    /// How often one may ask for a certificate or claim a device.
+    pub rates: Arc<RateLimits>,
     /// How long certificates are valid.
     pub lifetimes: Lifetimes,
 }

@@ -99,6 +99,10 @@ impl Proof {
         if let Self::Secret { device, hash } = self {
             context.store.check_enrolment(*device, hash, now).await.map_err(enrolment_problem)?;
         }
+        // Counted once it is known who asks: somebody else's guesses cannot use up a device's budget. Operators have none.
+        if !matches!(self, Self::Operator { .. }) {
+            context.rates.subject(&self.subject())?;
+        }
         let request = SigningRequest::parse(request).map_err(signing_request_problem)?;
         let issued = self.sign(context, &request, now)?;
         let (actor, action) = match self {

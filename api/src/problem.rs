@@ -23,6 +23,9 @@ pub struct Problem {
     status: u16,
     /// What was wrong this time, and the next step.
     detail: String,
+    /// When to try again, seconds: the header Retry-After.
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
 }
 
 /// The ends of `type`, with their status and title. One list: what clients rely on is seen at once.
@@ -31,7 +34,7 @@ macro_rules! problems {
         impl Problem {
             $(pub(crate) fn $name(detail: impl Into<String>) -> Self {
                 let status = StatusCode::$status.as_u16();
-                Self { kind: concat!("/problems/", $kind), title: $title, status, detail: detail.into() }
+                Self { kind: concat!("/problems/", $kind), title: $title, status, detail: detail.into(), retry_after_s: None }
             })*
         }
     };
@@ -56,11 +59,17 @@ problems! {
     claim_refused = FORBIDDEN, "claim-refused", "Unknown device or wrong claim code";
     already_claimed = CONFLICT, "already-claimed", "The device has an owner";
     device_not_reachable = CONFLICT, "device-not-reachable", "The device is not connected";
+    too_many_requests = TOO_MANY_REQUESTS, "too-many-requests", "Too many requests";
     unavailable = SERVICE_UNAVAILABLE, "unavailable", "The service can't answer now";
     internal = INTERNAL_SERVER_ERROR, "internal", "Something is wrong with the server";
 }
 
 impl Problem {
+    /// The same problem with a time after which to try again.
+    pub(crate) fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
+    }
+
     /// The same problem under another status.
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
         Self { status: status.as_u16(), ..self }
@@ -83,6 +92,7 @@ from_rejections!(JsonRejection, PathRejection, QueryRejection);
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after_s = self.retry_after_s;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -92,6 +102,9 @@ impl IntoResponse for Problem {
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        if let Some(seconds) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::enrolment::Proof;
-use crate::{ApiContext, PeerCertificate, Problem};
+use crate::{ApiContext, PeerAddress, PeerCertificate, Problem};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,17 +38,20 @@ pub(super) struct SignQuery {
         (status = 409, description = "The secret was used", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The key is not of an accepted kind", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests of this address or device", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
     ),
     security(("enrolment" = []), ("token" = []), ("certificate" = []))
 )]
 pub(super) async fn sign(
     State(context): State<ApiContext>,
+    Extension(PeerAddress(address)): Extension<PeerAddress>,
     Extension(PeerCertificate(certificate)): Extension<PeerCertificate>,
     query: Result<Query<SignQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, Problem> {
+    context.rates.address(address.ip())?;
     let Query(SignQuery { device }) = query?;
     let body =
         body.map_err(|error| Problem::body_too_large(format!("A signing request has under 16 KiB: {error}.")))?;

@@ -1,10 +1,10 @@
 //! Claiming: a person becomes the owner of a device.
 
-use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use mooring_auth::ClaimCode;
 use mooring_certs::DeviceId;
 use mooring_store::ClaimError;
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::caller::{Caller, Scope};
-use crate::{ApiContext, Problem};
+use crate::{ApiContext, PeerAddress, Problem};
 
 /// What the label on a device says.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -49,16 +49,20 @@ pub(super) struct ClaimBody {
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 415, description = "The body is not declared as JSON", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The body lacks a field", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests of this address, person or device", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
     ),
     security(("token" = []))
 )]
 pub(super) async fn claim(
     State(context): State<ApiContext>,
+    Extension(PeerAddress(address)): Extension<PeerAddress>,
     caller: Caller,
     body: Result<Json<ClaimRequest>, JsonRejection>,
 ) -> Result<impl IntoResponse, Problem> {
+    context.rates.address(address.ip())?;
     caller.require(Scope::DevicesWrite)?;
+    context.rates.subject(&caller.actor())?;
     let Json(ClaimRequest { device_id, claim_code }) = body?;
     let (user, now) = (caller.user()?, OffsetDateTime::now_utc());
     let code = ClaimCode::parse(&claim_code);

@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use mooring_certs::certs_only;
 
 use crate::enrolment::Proof;
-use crate::{ApiContext, PeerCertificate, Problem};
+use crate::{ApiContext, PeerAddress, PeerCertificate, Problem};
 
 const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
 /// RFC 2045, 6.8: lines of base64 have at most 76 characters.
@@ -45,17 +45,20 @@ pub(super) async fn ca_certificates(State(context): State<ApiContext>) -> Respon
         (status = 409, description = "The secret was used", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The key is not of an accepted kind", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests of this address or device", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
     ),
     security(("enrolment" = []), ("certificate" = []))
 )]
 pub(super) async fn simple_enrol(
     State(context): State<ApiContext>,
+    Extension(PeerAddress(address)): Extension<PeerAddress>,
     Extension(PeerCertificate(certificate)): Extension<PeerCertificate>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Response> {
     let enrolled = async {
+        context.rates.address(address.ip())?;
         let body = signing_request(&body.map_err(too_large)?)?;
         let proof = Proof::read(&context, &headers, certificate.as_deref(), None).await?;
         proof.issue(&context, &body).await
@@ -78,15 +81,18 @@ pub(super) async fn simple_enrol(
         (status = 403, description = "The device is retired, or the certificate is no longer in force", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "The key is not of an accepted kind", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Too many requests of this address or device", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
     ),
     security(("certificate" = []))
 )]
 pub(super) async fn simple_reenrol(
     State(context): State<ApiContext>,
+    Extension(PeerAddress(address)): Extension<PeerAddress>,
     Extension(PeerCertificate(certificate)): Extension<PeerCertificate>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
+    context.rates.address(address.ip())?;
     let body = signing_request(&body.map_err(too_large)?)?;
     let leaf = certificate.ok_or_else(|| {
         Problem::unauthorized("Connect with the certificate that is to be renewed: `curl --cert --key`.")

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use mooring_api::Reason;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ pub(crate) enum Command {
     /// Make devices, as the factory does, and list them.
     #[command(subcommand)]
     Device(DeviceCommand),
-    /// The certificate authority: take certificates back.
+    /// The certificate authority: its keys and intermediates; take certificates back.
     #[command(subcommand)]
     Ca(CaCommand),
     /// Make accounts of people.
@@ -117,6 +117,38 @@ pub(crate) enum DeviceCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CaCommand {
+    /// Make the authority, as the first start of the server would.
+    Init(ConfigArgs),
+    /// Show the root and the intermediates, until when they are valid, and how their keys are kept.
+    Status(ConfigArgs),
+    /// Make a new intermediate: it signs from the next start on, and the one before it is trusted until it ends.
+    RotateIntermediate {
+        /// Which.
+        which: Intermediate,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Encrypt the keys that are not encrypted yet, with certificates.key_file or MOORING_CA_PASSPHRASE_FILE.
+    Encrypt(ConfigArgs),
+    /// Copy the root's key, as it is kept, to a file to be stored elsewhere.
+    Export {
+        /// The file to write.
+        #[arg(long, value_name = "FILE")]
+        root_key: PathBuf,
+        /// Then take it away from here: signing goes on, rotating an intermediate needs it back.
+        #[arg(long)]
+        remove: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Bring the root's key back.
+    Import {
+        /// The file that `ca export` wrote.
+        #[arg(long, value_name = "FILE")]
+        root_key: PathBuf,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Revoke a certificate, or all of a device: connections close at once, later handshakes are refused.
     Revoke {
         #[command(flatten)]
@@ -129,6 +161,17 @@ pub(crate) enum CaCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
+}
+
+/// An intermediate, by what it signs.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Intermediate {
+    /// Signs devices.
+    Devices,
+    /// Signs clients of people.
+    Clients,
+    /// Signs servers.
+    Servers,
 }
 
 /// What is revoked.

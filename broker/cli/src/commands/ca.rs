@@ -3,21 +3,105 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use comfy_table::Table;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use mooring_api::Target;
+use mooring_certs::CaRole;
+use mooring_certs::rotate::{AuthorityFiles, KeyStatus};
+use time::OffsetDateTime;
 
 use super::revocation::{self, Wish};
-use super::runtime;
-use crate::args::{CaCommand, RevocationTarget};
+use super::{load_config, runtime};
+use crate::args::{CaCommand, ConfigArgs, Intermediate, RevocationTarget};
+use crate::data_dir::DataDir;
+use crate::instance::{key_store, open_authority};
+use crate::output;
+
+/// The variable that names the file with the passphrase of the authority's keys.
+pub(super) const PASSPHRASE_FILE: &str = "MOORING_CA_PASSPHRASE_FILE";
 
 pub(super) fn run(command: CaCommand) -> anyhow::Result<ExitCode> {
-    runtime()?.block_on(async {
-        match command {
-            CaCommand::Revoke { what, reason, how, config } => {
-                revocation::run(&Wish { target: target(&what)?, reason, how: &how }, &config).await?;
-            }
+    match command {
+        CaCommand::Init(config) => init(&config)?,
+        CaCommand::Status(config) => status(&config)?,
+        CaCommand::RotateIntermediate { which, config } => rotate(which, &config)?,
+        CaCommand::Encrypt(config) => encrypt(&config)?,
+        CaCommand::Export { root_key, remove, config } => {
+            files(&config)?.export_root_key(&root_key, remove)?;
+            let gone = if remove { "It is no longer here: keep that file safe." } else { "It is still here, too." };
+            output::line(format_args!("The root's key is in {}. {gone}", root_key.display()));
         }
-        Ok(ExitCode::SUCCESS)
-    })
+        CaCommand::Import { root_key, config } => {
+            files(&config)?.import_root_key(&root_key)?;
+            output::line("The root's key is back.");
+        }
+        CaCommand::Revoke { what, reason, how, config } => {
+            let wish = Wish { target: target(&what)?, reason, how: &how };
+            runtime()?.block_on(revocation::run(&wish, &config))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn init(args: &ConfigArgs) -> anyhow::Result<()> {
+    let config = load_config(args)?;
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let (_, is_new) = open_authority(&data_dir, &config)?;
+    let authority = data_dir.authority();
+    output::line(format_args!("{} {}", if is_new { "Made" } else { "There already:" }, authority.display()));
+    Ok(())
+}
+
+fn status(args: &ConfigArgs) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["certificate", "signs", "key id", "valid until", "key"]);
+    for file in files(args)?.status()? {
+        let signs = match (file.role, file.is_current) {
+            (CaRole::Root, _) => "intermediates",
+            (_, true) => "yes",
+            (_, false) => "no more; trusted until it ends",
+        };
+        let key = match file.key {
+            KeyStatus::Away => "not here",
+            KeyStatus::Plain => "not encrypted",
+            KeyStatus::Encrypted => "encrypted",
+        };
+        let until = file.not_after.date().to_string();
+        table.add_row([file.name, signs.to_owned(), file.key_id.to_string(), until, key.to_owned()]);
+    }
+    output::line(table);
+    Ok(())
+}
+
+fn rotate(which: Intermediate, args: &ConfigArgs) -> anyhow::Result<()> {
+    let role = match which {
+        Intermediate::Devices => CaRole::Devices,
+        Intermediate::Clients => CaRole::Clients,
+        Intermediate::Servers => CaRole::Servers,
+    };
+    let key_id = files(args)?.rotate(role, OffsetDateTime::now_utc())?;
+    output::line(format_args!(
+        "The intermediate {role} has a successor with the key {key_id}: restart the server to sign with it."
+    ));
+    output::line("Certificates from before stay good until they end.");
+    Ok(())
+}
+
+fn encrypt(args: &ConfigArgs) -> anyhow::Result<()> {
+    let encrypted = files(args)?.encrypt()?;
+    if encrypted.is_empty() {
+        output::line("Every key is encrypted already.");
+    } else {
+        output::line(format_args!("Encrypted: {}.", encrypted.join(", ")));
+    }
+    Ok(())
+}
+
+fn files(args: &ConfigArgs) -> anyhow::Result<AuthorityFiles> {
+    let config = load_config(args)?;
+    let directory = config.data_dir.join("ca");
+    let keys = key_store(&directory, &config)?;
+    Ok(AuthorityFiles::new(&directory, keys))
 }
 
 fn target(what: &RevocationTarget) -> anyhow::Result<Target> {

@@ -51,8 +51,11 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// The configuration of file, environment and command line.
 pub(crate) fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
-    let environment = std::env::vars().filter(|(name, _)| name != ctl::ADMIN_VARIABLE);
+    let environment = std::env::vars().filter(|(name, _)| name != ctl::ADMIN_VARIABLE && name != ca::PASSPHRASE_FILE);
     let mut config = crate::config::load(args.config.as_deref(), environment)?;
+    if let Some(path) = std::env::var_os(ca::PASSPHRASE_FILE) {
+        config.certificates.key_file = Some(path.into());
+    }
     if let Some(data_dir) = &args.data_dir {
         config.data_dir.clone_from(data_dir);
     }

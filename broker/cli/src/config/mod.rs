@@ -109,6 +109,9 @@ pub(crate) struct Certificates {
     pub(crate) enrolment_days: u32,
     pub(crate) public_url: Option<String>,
     pub(crate) status_bind: Option<SocketAddr>,
+    pub(crate) key_file: Option<PathBuf>,
+    pub(crate) requests_per_address: u32,
+    pub(crate) requests_per_device: u32,
 }
 
 /// `[events]`
@@ -155,6 +158,9 @@ impl Default for Config {
                 enrolment_days: 365,
                 public_url: None,
                 status_bind: None,
+                key_file: None,
+                requests_per_address: 600,
+                requests_per_device: 10,
             },
             events: Events { filters: default_event_filters(), batch_max: 5_000 },
             connections: ConnectionLimits::default(),

@@ -79,6 +79,12 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
         |config, value| config.certificates.public_url = Some(http_url(value)?);
     "certificates.status_bind" = "", "A plain HTTP listener for these three, which are signed and need no TLS. Without it they are on the HTTPS listener alone.",
         |config, value| config.certificates.status_bind = Some(value.address()?);
+    "certificates.key_file" = "", "A file with the passphrase, or any 8 bytes or more, with which the authority's keys are encrypted; MOORING_CA_PASSPHRASE_FILE names it, too. Without it new keys are not encrypted.",
+        |config, value| config.certificates.key_file = Some(PathBuf::from(value.text()?));
+    "certificates.requests_per_address" = "600", "Enrolments, renewals and claims a minute from one address (of IPv6: from one /64). More: 429.",
+        |config, value| config.certificates.requests_per_address = number(value, 1, 1_000_000)?;
+    "certificates.requests_per_device" = "10", "Enrolments and renewals a minute of one device, and claims of one person. More: 429.",
+        |config, value| config.certificates.requests_per_device = number(value, 1, 1_000_000)?;
 
     "events.filters" = "[\"devices/+/telemetry\", \"devices/+/events/+\", \"devices/+/logs\", \"devices/+/state/reported\", \"devices/+/commands/+/result/+\", \"devices/+/update/status\", \"devices/+/presence\"]", "Messages on these topics are kept in the database, each once.",
         |config, value| config.events.filters = filters(value)?;

@@ -1,11 +1,14 @@
 //! The server's own certificate: made by our authority, renewed and swapped in while it runs.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use mooring_auth::{Anchors, ClientCertificate, MutualTls, ReloadableTls, RevokedSet, server_config};
-use mooring_certs::{Authority, CaOptions, PrivateKey, ServerName, ServerNames, TrustDomain, Validity};
+use mooring_certs::{
+    Authority, CaOptions, FileKeyStore, KeySecret, PrivateKey, ServerName, ServerNames, TrustDomain, Validity,
+};
 use mooring_server::TlsConfigs;
 use rustls::pki_types::PrivateKeyDer;
 use time::OffsetDateTime;
@@ -22,7 +25,8 @@ pub(crate) fn open_authority(data_dir: &DataDir, config: &Config) -> anyhow::Res
         organisation: config.server.organisation.clone(),
         now: OffsetDateTime::now_utc(),
     };
-    let (mut authority, is_new) = Authority::open_or_create(&data_dir.authority(), &options)?;
+    let keys = key_store(&data_dir.authority(), config)?;
+    let (mut authority, is_new) = Authority::open_or_create_with(&data_dir.authority(), &keys, &options)?;
     if let Some(url) = &config.certificates.public_url {
         authority.set_public_url(url);
     }
@@ -36,6 +40,12 @@ pub(crate) fn open_authority(data_dir: &DataDir, config: &Config) -> anyhow::Res
     let root = data_dir.root_certificate();
     std::fs::write(&root, authority.root_pem()).with_context(|| format!("{}", root.display()))?;
     Ok((authority, is_new))
+}
+
+/// The authority's keys in files of this directory, encrypted when the configuration names a key file.
+pub(crate) fn key_store(directory: &Path, config: &Config) -> anyhow::Result<FileKeyStore> {
+    let secret = config.certificates.key_file.as_deref().map(KeySecret::read).transpose();
+    Ok(FileKeyStore::new(directory.to_owned()).with_secret(secret.context("certificates.key_file")?))
 }
 
 /// The certificate that every TLS listener shows, and what each asks of its clients.

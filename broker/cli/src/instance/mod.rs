@@ -14,8 +14,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::PrometheusHandle;
 use mooring_api::{
-    AdminContext, ApiContext, CommandDesk, HttpLimits, Lifetimes, LiveBroker, Revoker, Service, StatusDesk,
-    admin_router, router, status_router,
+    AdminContext, ApiContext, CommandDesk, HttpLimits, Lifetimes, LiveBroker, RateLimits, Rates, Revoker, Service,
+    StatusDesk, admin_router, router, status_router,
 };
 use mooring_auth::{
     AnonymousPolicy, Authenticators, CertificateAuthenticator, PasswordFileMethod, RevokedSet, Rights, ScramUsers,
@@ -35,7 +35,7 @@ use directory::Directory;
 use identity::ServerIdentity;
 
 pub(crate) use directory::load_rights;
-pub(crate) use identity::open_authority;
+pub(crate) use identity::{key_store, open_authority};
 pub(crate) use reload::rules;
 
 /// A running instance.
@@ -125,6 +125,7 @@ impl Instance {
             commands: CommandDesk::open(&node),
             revoker: revoker.clone(),
             status,
+            rates: Arc::new(RateLimits::new(rates(config))),
             lifetimes: lifetimes(config),
         };
         let admin_context =
@@ -152,7 +153,20 @@ impl Instance {
         tasks.extend(status.map(|service| tokio::spawn(service.run(stopped.clone()))));
         let ingest = ingest::Ingest::new(store.clone(), &node, data_dir.node_id()?, config.events.batch_max);
         let ingest = tokio::spawn(ingest.run(stopped));
-        Ok(Self { data_dir, server, store, addresses, new_authority, rights, identity, users, scram_users, stop, tasks, ingest })
+        Ok(Self {
+            data_dir,
+            server,
+            store,
+            addresses,
+            new_authority,
+            rights,
+            identity,
+            users,
+            scram_users,
+            stop,
+            tasks,
+            ingest,
+        })
     }
 
     pub(crate) fn data_dir(&self) -> &DataDir {
@@ -267,6 +281,11 @@ fn render(metrics: PrometheusHandle) -> Arc<dyn Fn() -> String + Send + Sync> {
 fn lifetimes(config: &Config) -> Lifetimes {
     let days = |days: u32| time::Duration::days(i64::from(days));
     Lifetimes { device: days(config.certificates.device_days), client: days(config.certificates.client_days) }
+}
+
+fn rates(config: &Config) -> Rates {
+    let certificates = &config.certificates;
+    Rates { per_address: certificates.requests_per_address, per_subject: certificates.requests_per_device }
 }
 
 fn http_limits(config: &Config) -> HttpLimits {

@@ -92,7 +92,8 @@ fn what_is_not_in_order_is_refused_and_leaves_the_secret_unused() {
     make_request(&home, "good", P256);
     make_request(&home, "rsa", "-algorithm RSA -pkeyopt rsa_keygen_bits:2048");
     std::fs::write(home.path().join("nonsense.csr"), "not a signing request").unwrap();
-    std::fs::write(home.path().join("huge.csr"), vec![b'A'; 1024 * 1024]).unwrap();
+    // So large that curl asks first (RFC 9110, 10.1.1): it reads the refusal instead of writing into a connection that ends.
+    std::fs::write(home.path().join("huge.csr"), vec![b'A'; 2 * 1024 * 1024]).unwrap();
     let attempt = |id: &str, secret: &str, file: &str| post(&home, &server, id, secret, file);
     check_refused(&attempt(&device.id, "wrong", "good.csr"), 401, "enrolment-secret-wrong");
     check_refused(&attempt(&device.id, &other.secret, "good.csr"), 401, "enrolment-secret-wrong");

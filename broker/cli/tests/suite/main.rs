@@ -23,3 +23,4 @@ mod running;
 #[expect(dead_code, reason = "the crash harness and the interoperability tests use the rest")]
 #[path = "../support/server.rs"]
 mod server;
+mod tutorial;
