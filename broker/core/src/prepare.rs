@@ -10,15 +10,16 @@
 
 use std::cmp::Reverse;
 
-use mooring_protocol::PacketId;
+use mooring_protocol::{PacketId, TopicFilterBuf};
 
 use crate::acknowledgement::{LogWaiter, Token, TokenOwner};
 use crate::deliver::Fresh;
 use crate::engine::{Engine, Now};
+use crate::group::Member;
 use crate::message::{MessageId, SharedMessage};
 use crate::outgoing::Outgoing;
 use crate::queue::HELD;
-use crate::record::{Delivery, Record, RetainedStamp};
+use crate::record::{Delivery, Record, RetainedStamp, SubscriptionRecord};
 use crate::route::{Accepted, Delivered, Route};
 use crate::session::DropCause;
 use crate::session_key::SessionId;
@@ -47,6 +48,9 @@ pub(crate) struct Held {
     id: MessageId,
     deliveries: Vec<Delivery>,
     entries: Vec<HeldEntry>,
+    /// Who holds it back for members that were chosen here, and under which token.
+    shards: Vec<ShardId>,
+    asked: u64,
 }
 
 /// A queue entry that must not go out yet.
@@ -86,11 +90,7 @@ impl Engine {
                 self.outbox.push_back((shard, publish));
             }
         }
-        for pick in &picks {
-            // Under a number of its own: this one is not in the log yet.
-            self.send_pick(pick, message, None, pick.member.durable.then_some(answers));
-            left += u32::from(pick.member.durable);
-        }
+        left += self.prepare_picks(&picks, message, id, answers);
         if let Some(stamp) = retained {
             self.retained.apply(message, None, stamp);
         }
@@ -131,20 +131,70 @@ impl Engine {
         let (members, picks) = self.pick_members(message, &groups);
         locals.extend(members);
         let (deliveries, entries, _) = self.deliver_held(now, message, &locals);
-        self.held.insert((from, token), Held { id, deliveries, entries });
-        let asked = self.forward(message, None, None, &[], &picks);
-        if asked.left == 0 {
+        self.hold(from, token, id, deliveries, entries);
+        let answers = self.reserve_token();
+        let left = self.prepare_picks(&picks, message, id, answers);
+        if left == 0 {
             self.answer_prepared(from, token);
         } else {
-            self.tokens.insert(asked.token, Token { left: asked.left, owner: TokenOwner::Held(from, token) });
+            self.tokens.insert(answers, Token { left, owner: TokenOwner::Held(from, token) });
         }
+    }
+
+    /// Asks the shards of chosen members to hold a message back for them; says how many answer.
+    fn prepare_picks(&mut self, picks: &[Pick], message: &SharedMessage, id: MessageId, answers: u64) -> u32 {
+        let mut left = 0;
+        for pick in picks {
+            let Member { session, shard, options, durable, .. } = pick.member;
+            if durable {
+                let (message, filter, token) = (message.clone(), TopicFilterBuf::clone(&pick.filter), answers);
+                let prepare = ShardMessage::PrepareMember { message, id, session, options, filter, token };
+                self.outbox.push_back((shard, prepare));
+                left += 1;
+            } else {
+                self.send_pick(pick, message, None, None);
+            }
+        }
+        left
+    }
+
+    /// This shard has the member that another has chosen for such a message.
+    pub(crate) fn handle_prepare_member(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        (message, id): (SharedMessage, MessageId),
+        (session, options, filter): (SessionId, SubscriptionRecord, TopicFilterBuf),
+        token: u64,
+    ) {
+        let target = self.member_target(&message, session, &options, &filter);
+        let (deliveries, entries, _) = self.deliver_held(now, &message, target.as_slice());
+        if target.is_none() {
+            // It has gone meanwhile: another gets it, under a number of its own.
+            self.outbox
+                .push_back((from, ShardMessage::Undelivered { message, id: None, session, filter, token: None }));
+        }
+        if entries.is_empty() {
+            // What is held back under this token already is answered for by itself.
+            self.outbox.push_back((from, ShardMessage::Prepared { token, deliveries }));
+            return;
+        }
+        self.hold(from, token, id, Vec::new(), entries);
+        self.outbox.push_back((from, ShardMessage::Prepared { token, deliveries }));
+    }
+
+    fn hold(&mut self, from: ShardId, token: u64, id: MessageId, deliveries: Vec<Delivery>, entries: Vec<HeldEntry>) {
+        let nothing = Held { id, deliveries: Vec::new(), entries: Vec::new(), shards: Vec::new(), asked: 0 };
+        let held = self.held.entry((from, token)).or_insert(nothing);
+        held.deliveries.extend(deliveries);
+        held.entries.extend(entries);
     }
 
     /// Tells the accepting shard which entries are held back here.
     pub(crate) fn answer_prepared(&mut self, shard: ShardId, token: u64) {
         let Some(held) = self.held.get_mut(&(shard, token)) else { return };
         let deliveries = std::mem::take(&mut held.deliveries);
-        if held.entries.is_empty() {
+        if held.entries.is_empty() && held.shards.is_empty() {
             self.held.remove(&(shard, token));
         }
         self.outbox.push_back((shard, ShardMessage::Prepared { token, deliveries }));
@@ -152,11 +202,19 @@ impl Engine {
 
     /// Another shard has held entries back.
     pub(crate) fn handle_prepared(&mut self, now: Now, from: ShardId, answers: u64, deliveries: Vec<Delivery>) {
-        if let Some(preparing) = self.answers_to.get(&answers).and_then(|token| self.preparing.get_mut(token))
-            && !deliveries.is_empty()
-        {
+        if deliveries.is_empty() {
+            self.handle_token(now, answers);
+            return;
+        }
+        if let Some(preparing) = self.answers_to.get(&answers).and_then(|token| self.preparing.get_mut(token)) {
             preparing.deliveries.extend(deliveries);
             preparing.shards.push(from);
+        } else if let Some(TokenOwner::Held(shard, token)) = self.tokens.get(&answers).map(|token| token.owner)
+            && let Some(held) = self.held.get_mut(&(shard, token))
+        {
+            held.deliveries.extend(deliveries);
+            held.shards.push(from);
+            held.asked = answers;
         }
         self.handle_token(now, answers);
     }
@@ -198,6 +256,9 @@ impl Engine {
     /// The accepting shard has it on disk.
     pub(crate) fn handle_recorded(&mut self, now: Now, from: ShardId, token: u64) {
         if let Some(held) = self.held.remove(&(from, token)) {
+            for shard in held.shards {
+                self.outbox.push_back((shard, ShardMessage::Recorded { token: held.asked }));
+            }
             self.let_go(now, held.id, &held.entries);
         }
     }

@@ -59,6 +59,21 @@ pub enum ShardMessage {
         /// Repeated in the answer.
         token: u64,
     },
+    /// The same for the member of a shared subscription that the sender has chosen, who lives on the receiver.
+    PrepareMember {
+        /// The message.
+        message: SharedMessage,
+        /// The number that it will have in the log.
+        id: MessageId,
+        /// The member.
+        session: SessionId,
+        /// With which options it subscribed.
+        options: SubscriptionRecord,
+        /// The filter, with the group.
+        filter: TopicFilterBuf,
+        /// Repeated in the answer.
+        token: u64,
+    },
     /// The message of the [`ShardMessage::Prepare`] with this token is queued, and held back.
     Prepared {
         /// The token.

@@ -216,20 +216,31 @@ impl Engine {
         self.outbox.push_back((shard, ShardMessage::Deliver { message, id, session, options, filter, token }));
     }
 
+    /// The target that a member of this shard is for a message, if it takes it.
+    pub(crate) fn member_target(
+        &self,
+        message: &Message,
+        session: SessionId,
+        options: &SubscriptionRecord,
+        filter: &TopicFilterBuf,
+    ) -> Option<LocalTarget> {
+        let place = self.by_id.get(&session.0).copied()?;
+        let qos = message.qos.min(options.qos);
+        let takes = self
+            .sessions
+            .get(place)
+            .is_some_and(|session| session.connection.is_some() || (qos > QoS::AtMostOnce && session.durable));
+        takes.then(|| target_of(place, options, Arc::new(filter.clone())))
+    }
+
     /// This shard has the member that was chosen for a message.
     pub(crate) fn handle_deliver(&mut self, now: Now, from: ShardId, delivered: Delivered) {
         let Delivered { message, id, session, options, filter, token } = delivered;
-        let place = self.by_id.get(&session.0).copied();
-        let qos = message.qos.min(options.qos);
-        let takes = place
-            .and_then(|place| self.sessions.get(place))
-            .is_some_and(|session| session.connection.is_some() || (qos > QoS::AtMostOnce && session.durable));
-        let Some(place) = place.filter(|_| takes) else {
+        let Some(target) = self.member_target(&message, session, &options, &filter) else {
             // It has gone meanwhile.
             self.outbox.push_back((from, ShardMessage::Undelivered { message, id, session, filter, token }));
             return;
         };
-        let target = target_of(place, &options, Arc::new(filter));
         let sequence = self.deliver_recorded(now, &message, id, &[target]);
         if let Some(token) = token {
             self.answer_stored(from, token, sequence, Asked::default());

@@ -259,6 +259,9 @@ impl Engine {
             ShardMessage::Prepare { message, id, retained, token } => {
                 self.handle_prepare(now, from, &message, id, retained, token);
             }
+            ShardMessage::PrepareMember { message, id, session, options, filter, token } => {
+                self.handle_prepare_member(now, from, (message, id), (session, options, filter), token);
+            }
             ShardMessage::Prepared { token, deliveries } => self.handle_prepared(now, from, token, deliveries),
             ShardMessage::Recorded { token } => self.handle_recorded(now, from, token),
             ShardMessage::Member { filter, session, change, token } => {

@@ -258,3 +258,35 @@ fn local_first_reaches_all_when_nobody_is_local() {
         assert!(got.iter().all(|count| *count == 0 || *count == 12 / rounds), "in turn: {got:?}");
     }
 }
+
+/// The publisher's packet id and everybody's entries reach the disk as one: a crash between them would bring the message twice, or not at all.
+#[test]
+fn qos_2_is_recorded_as_one_wherever_the_member_lives() {
+    let mut bench = Bench::with(Setup { shards: 4, ..Setup::default() });
+    let mut members = vec![];
+    for number in 0..6 {
+        let member = bench.open(&lasting(&format!("member{number}")));
+        bench.subscribe(member, &format!("$share/group{number}/t/+"), 2);
+        bench.take(member);
+        members.push(member);
+    }
+    for number in 0..6 {
+        let publisher = bench.open(&lasting(&format!("publisher{number}")));
+        let before = bench.records.len();
+        bench.hold_log = true;
+        bench.publish(publisher, 2, 7, "t/x", "hello");
+        let recorded = &bench.records[before..];
+        assert!(
+            matches!(recorded, [(_, mooring_core::Record::Message { deliveries, received_from: Some(_), .. })] if deliveries.len() == 6),
+            "{recorded:?}"
+        );
+        bench.sync_log();
+        bench.expect(publisher, &["PUBREC #7"]);
+        for member in &members {
+            bench.expect(*member, &[&format!("PUBLISH q2 #{} t/x hello", number + 1)]);
+        }
+    }
+    bench.crash(0);
+    let member = bench.connect(&lasting("member0"));
+    assert_eq!(bench.take(member).len(), 1 + 6);
+}
