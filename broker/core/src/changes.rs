@@ -1,5 +1,7 @@
 //! When the filters that may match a topic have changed: what was found for a topic stays true while others' filters come and go.
 
+use crate::topic_hash::{TopicHash, mix};
+
 /// The places of the table. Beginnings that share one cost a match too many, now and then.
 const PLACES: usize = 4096;
 
@@ -77,25 +79,21 @@ impl Changes {
 #[derive(Clone, Copy)]
 struct Beginning(u64);
 
-const PRIME: u64 = 0x0000_0100_0000_01b3;
-
 impl Beginning {
-    const NONE: Self = Self(0xcbf2_9ce4_8422_2325);
+    const NONE: Self = Self(0);
 
     fn with(self, level: &str) -> Self {
-        let hash = level.bytes().fold(self.0, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME));
-        Self((hash ^ u64::from(b'/')).wrapping_mul(PRIME))
+        Self(mix(self.0, TopicHash::of(level).number()))
     }
 
     /// No wildcard follows.
     const fn as_whole(self) -> Self {
-        Self((self.0 ^ 1).wrapping_mul(PRIME))
+        Self(mix(self.0, 1))
     }
 
     fn place(self) -> usize {
-        /// Odd, with well-spread bits: the last byte of a text reaches few bits of its FNV hash.
-        const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
-        usize::try_from(self.0.wrapping_mul(MULTIPLIER) >> 40).unwrap_or_default() % PLACES
+        // The high bits of a product are the well-mixed ones.
+        usize::try_from(self.0 >> 40).unwrap_or_default() % PLACES
     }
 }
 

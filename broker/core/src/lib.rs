@@ -73,8 +73,10 @@ mod shared;
 mod slab;
 mod socket;
 mod subscribe;
+mod timeline;
 mod timeouts;
 mod timer;
+mod topic_hash;
 mod topic_index;
 mod trie;
 #[cfg(test)]

@@ -9,6 +9,10 @@ use mooring_protocol::{PacketId, PublishLayout};
 const POOLED_BYTES_MAX: usize = 64 * 1024;
 /// Buffers that wait for a user.
 const POOLED_MAX: usize = 256;
+/// A list that grew beyond this is not kept for others.
+const POOLED_SEGMENTS_MAX: usize = 256;
+/// Lists that wait for a user: as many as a wide fan-out fills at once.
+const POOLED_LISTS_MAX: usize = 1024;
 /// A buffer is closed at this size, so that a drain takes it as a whole.
 const SEGMENT_BYTES: usize = 32 * 1024;
 
@@ -54,18 +58,30 @@ impl Output {
         let result = write(&mut self.tail);
         self.bytes += self.tail.len().saturating_sub(before);
         if self.tail.len() >= SEGMENT_BYTES {
-            self.segments.push_back(Segment::Bytes(std::mem::take(&mut self.tail)));
+            self.close_tail(pool);
         }
         result
     }
 
     /// Appends a packet that others send too, with a packet id of its own.
-    pub(crate) fn share(&mut self, frame: Arc<SharedFrame>, packet_id: Option<PacketId>) {
+    pub(crate) fn share(&mut self, pool: &mut Pool, frame: Arc<SharedFrame>, packet_id: Option<PacketId>) {
         if !self.tail.is_empty() {
-            self.segments.push_back(Segment::Bytes(std::mem::take(&mut self.tail)));
+            self.close_tail(pool);
         }
         self.bytes += frame.bytes.len();
-        self.segments.push_back(Segment::Frame(frame, packet_id));
+        self.push(pool, Segment::Frame(frame, packet_id));
+    }
+
+    fn close_tail(&mut self, pool: &mut Pool) {
+        let tail = std::mem::take(&mut self.tail);
+        self.push(pool, Segment::Bytes(tail));
+    }
+
+    fn push(&mut self, pool: &mut Pool, segment: Segment) {
+        if self.segments.capacity() == 0 {
+            self.segments = pool.lists.pop().unwrap_or_default();
+        }
+        self.segments.push_back(segment);
     }
 
     /// Moves packets to `into` until it has grown by `bytes_max`; at least one.
@@ -95,7 +111,7 @@ impl Output {
             }
         }
         if self.segments.is_empty() && self.segments.capacity() > 0 && self.bytes == 0 {
-            self.segments = VecDeque::new();
+            pool.give_list(std::mem::take(&mut self.segments));
         }
     }
 
@@ -107,17 +123,24 @@ impl Output {
     }
 }
 
-/// Empty buffers.
+/// Empty buffers, and empty lists of segments.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     /// Packets written, other than PUBLISH.
     pub(crate) control_packets: u64,
     buffers: Vec<Vec<u8>>,
+    lists: Vec<VecDeque<Segment>>,
 }
 
 impl Pool {
     fn take(&mut self) -> Vec<u8> {
         self.buffers.pop().unwrap_or_default()
+    }
+
+    fn give_list(&mut self, list: VecDeque<Segment>) {
+        if list.capacity() <= POOLED_SEGMENTS_MAX && self.lists.len() < POOLED_LISTS_MAX {
+            self.lists.push(list);
+        }
     }
 
     fn give(&mut self, mut buffer: Vec<u8>) {

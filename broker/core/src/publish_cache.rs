@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::access::Verdict;
 use crate::changes::Changes;
-use crate::route_cache::{TopicHash, TopicRoute};
+use crate::route_cache::TopicRoute;
+use crate::topic_hash::TopicHash;
 
 /// A device publishes to a handful of topics.
 const TOPICS_MAX: usize = 4;

@@ -14,9 +14,9 @@ use crate::outgoing::Outgoing;
 use crate::publish_cache::{CachedTopic, PublishCache};
 use crate::record::Record;
 use crate::route::{Accepted, Route};
-use crate::route_cache::TopicHash;
 use crate::session::Received;
 use crate::session_key::{ClientId, SessionId};
+use crate::topic_hash::TopicHash;
 
 /// Who publishes, while one PUBLISH is handled.
 #[derive(Clone, Copy)]

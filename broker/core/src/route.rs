@@ -10,10 +10,11 @@ use crate::engine::{Engine, Now};
 use crate::message::{MessageId, SharedMessage};
 use crate::outgoing::Outgoing;
 use crate::record::{Delivery, Record, RetainedStamp};
-use crate::route_cache::{TopicHash, TopicRoute};
+use crate::route_cache::TopicRoute;
 use crate::session_key::SessionId;
 use crate::shard::{ShardId, ShardMessage};
 use crate::shared::Pick;
+use crate::topic_hash::TopicHash;
 use crate::topic_index::{LocalTarget, Targets};
 
 /// Who gets a message, and what else it is.

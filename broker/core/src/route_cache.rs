@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::changes::Changes;
 use crate::route::Route;
+use crate::topic_hash::TopicHash;
 
 /// Topics with the same low bits of their hash share a set of this many places.
 const WAYS: usize = 4;
@@ -13,23 +14,6 @@ const SETS_MIN: usize = 16;
 const SETS_MAX: usize = 64 * 1024;
 /// Sessions and shards over all topics, at most: with more, all is forgotten and found again.
 const TARGETS_MAX: usize = 512 * 1024;
-
-/// The hash by which a topic is looked up. Whoever finds topics with the same one makes the broker match them again, and no more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TopicHash(u64);
-
-impl TopicHash {
-    pub(crate) fn of(topic: &str) -> Self {
-        /// Odd, with well-spread bits.
-        const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
-        let (words, rest) = topic.as_bytes().as_chunks::<8>();
-        let mix = |hash: u64, word: u64| (hash.rotate_left(23) ^ word).wrapping_mul(MULTIPLIER);
-        let hash = words.iter().fold(topic.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
-        let rest = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        let hash = mix(hash, rest);
-        Self(hash ^ hash >> 32)
-    }
-}
 
 /// A topic, and where what is published to it goes.
 #[derive(Debug)]
@@ -107,7 +91,7 @@ impl RouteCache {
 
     fn place_of(&self, hash: TopicHash) -> usize {
         // The number of sets is a power of two.
-        usize::try_from(hash.0).unwrap_or_default() & self.sets.len().wrapping_sub(1)
+        usize::try_from(hash.number()).unwrap_or_default() & self.sets.len().wrapping_sub(1)
     }
 }
 

@@ -21,6 +21,9 @@ pub struct ForwardedProperties<'a>(&'a [u8]);
 impl<'a> ForwardedProperties<'a> {
     /// Appends the encoded form to `out`, to be kept with the message. Nothing for a message without such properties.
     pub fn encode(properties: &PublishProperties<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        if !properties.has_forwarded() {
+            return Ok(());
+        }
         let forwarded = PublishProperties {
             message_expiry_s: None,
             topic_alias: None,
@@ -115,18 +118,39 @@ impl<'a> PublishFrame<'a> {
         payload_len: usize,
         out: &mut Vec<u8>,
     ) -> Result<PublishLayout, EncodeError> {
+        let head_len = self.head_len(version);
+        out.reserve(5 + head_len);
+        self.write_head(version, head_len, payload_len, out)
+    }
+
+    fn write_head(
+        &self,
+        version: Version,
+        head_len: usize,
+        payload_len: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<PublishLayout, EncodeError> {
         check_head(self.qos, self.packet_id, self.topic, version.is_v5() && self.topic_alias.is_some())?;
         let topic_len = u16::try_from(self.topic.len()).map_err(|_| EncodeError::FieldTooLong("topic name"))?;
-        let head_len = self.head_len(version);
         let remaining_length = head_len.saturating_add(payload_len);
         if remaining_length > REMAINING_LENGTH_MAX {
             return Err(EncodeError::PacketTooLarge);
         }
         let start = out.len();
-        out.reserve(5 + head_len);
-        Sink::u8(out, (PacketType::Publish as u8) << 4 | header_flags(self.dup, self.qos, self.retain));
-        out.var_int(remaining_length);
-        Sink::u16(out, topic_len);
+        let first = (PacketType::Publish as u8) << 4 | header_flags(self.dup, self.qos, self.retain);
+        let [high, low] = topic_len.to_be_bytes();
+        // Nearly all have a length of one or two bytes: one copy instead of four or five.
+        match remaining_length {
+            0..=0x7F => out.put(&[first, remaining_length as u8, high, low]),
+            0x80..=0x3FFF => {
+                out.put(&[first, remaining_length as u8 | 0x80, (remaining_length >> 7) as u8, high, low]);
+            }
+            _ => {
+                Sink::u8(out, first);
+                out.var_int(remaining_length);
+                Sink::u16(out, topic_len);
+            }
+        }
         out.put(self.topic.as_bytes());
         let packet_id_at = self.packet_id.map(|packet_id| {
             Sink::u16(out, packet_id.get());
@@ -179,8 +203,9 @@ impl<'a> PublishFrame<'a> {
 
     /// Appends the whole packet.
     pub fn encode(&self, version: Version, payload: &[u8], out: &mut Vec<u8>) -> Result<PublishLayout, EncodeError> {
-        out.reserve(self.packet_size(version, payload.len()).min(PACKET_SIZE_MAX));
-        let layout = self.encode_head(version, payload.len(), out)?;
+        let head_len = self.head_len(version);
+        out.reserve(head_len.saturating_add(payload.len()).saturating_add(5).min(PACKET_SIZE_MAX));
+        let layout = self.write_head(version, head_len, payload.len(), out)?;
         out.extend_from_slice(payload);
         Ok(layout)
     }

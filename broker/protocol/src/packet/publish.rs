@@ -51,6 +51,17 @@ pub struct PublishProperties<'a> {
     pub content_type: Option<&'a str>,
 }
 
+impl PublishProperties<'_> {
+    /// Whether there is one that a server passes on.
+    pub(crate) fn has_forwarded(&self) -> bool {
+        self.payload_format_indicator.is_some()
+            || self.content_type.is_some()
+            || self.response_topic.is_some()
+            || self.correlation_data.is_some()
+            || !self.user_properties.is_empty()
+    }
+}
+
 impl<'a> Publish<'a> {
     /// A QoS 0 message without properties.
     #[must_use]
