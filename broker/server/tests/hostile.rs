@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::client::{Client, Got};
 use common::{ByName, Table, address, config, listener, start, tls, within};
 use mooring_log::sim::{Fault, FaultyDisk};
-use mooring_protocol::{QoS, ReasonCode, TopicName, TopicNameBuf, Version};
+use mooring_protocol::{QoS, ReasonCode, TopicFilterBuf, TopicName, TopicNameBuf, Version};
 use mooring_server::{ConnectionLimits, Durability, ListenerKind, NodeError, Publish, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -299,6 +299,31 @@ async fn a_subscriber_that_does_not_read_costs_a_bounded_amount_and_holds_nobody
     all_gone_but(&server, 0).await;
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     drop(deaf);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_service_that_does_not_listen_loses_the_newest_is_told_so_and_costs_a_bounded_amount() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = start(config(directory.path(), 1));
+    let filters = || vec![TopicFilterBuf::parse("flood").unwrap()];
+    let (mut slow, mut prompt) = (server.node().subscribe(filters()), server.node().subscribe(filters()));
+    let mut publisher = Client::connected(address(&server, "plain"), "publisher").await;
+    let payload = vec![1; 900_000];
+    let publish = mooring_protocol::Publish::new(TopicName::parse("flood").unwrap(), &payload);
+    for _ in 0..100 {
+        publisher.send(&publish.clone().into()).await;
+        assert_eq!(within("the message", prompt.recv()).await.unwrap().payload.len(), payload.len());
+    }
+    assert_eq!(prompt.dropped(), 0);
+    let mut kept = 0;
+    while slow.try_recv().is_some() {
+        kept += 1;
+    }
+    // 64 MiB, and the one that goes over it.
+    assert_eq!((kept, slow.dropped()), (75, 25));
+    publisher.send(&publish.into()).await;
+    assert!(within("the message", slow.recv()).await.is_some(), "one that listens again hears again");
     server.shutdown().await;
 }
 

@@ -42,7 +42,7 @@ pub(super) fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
 fn reload(instance: &Instance, args: &ConfigArgs) {
     match load_config(args).and_then(|config| instance.reload(&config)) {
         Ok(()) => {
-            tracing::info!("limits, rules, users and the server's certificate are new; other settings need a restart")
+            tracing::info!("limits, rules, users and the server's certificate are new; other settings need a restart");
         }
         Err(error) => tracing::error!("nothing was reloaded: {error:#}"),
     }
@@ -67,6 +67,11 @@ fn introduce(instance: &Instance, config: &Config) {
     }
     for (name, address) in &addresses.mqtt {
         output::line(format_args!("MQTT   {address} ({name})"));
+    }
+    for listener in &config.listeners {
+        if let Some(path) = &listener.path {
+            output::line(format_args!("MQTT   {} ({})", path.display(), listener.name));
+        }
     }
     output::line(format_args!("HTTPS  {} (API, certificate signing, MQTT over WebSocket at /mqtt)", addresses.http));
     if let Some(status) = addresses.status {
