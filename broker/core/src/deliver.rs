@@ -277,8 +277,7 @@ impl Engine {
     /// A queue entry is done.
     pub(crate) fn finish_entry(&mut self, place: u32, sequence: u64) {
         let Some(session) = self.sessions.get_mut(place) else { return };
-        let size = session.queue.entry(sequence).map_or(0, |entry| entry.size_bytes as usize);
-        if let Some(body) = session.queue.finish(sequence) {
+        if let Some((body, size)) = session.queue.finish(sequence) {
             self.counters.queued_bytes = self.counters.queued_bytes.saturating_sub(size as u64);
             if matches!(body, Body::Held(_)) {
                 self.held_bytes = self.held_bytes.saturating_sub(size);

@@ -214,13 +214,14 @@ impl Queue {
         self.entries.get_mut(place).filter(|entry| entry.state != EntryState::Done)
     }
 
-    /// An entry is done, wherever it is. Returns the message that it held.
-    pub(crate) fn finish(&mut self, sequence: u64) -> Option<Body> {
+    /// An entry is done, wherever it is. Returns the message that it held, and its size in bytes.
+    pub(crate) fn finish(&mut self, sequence: u64) -> Option<(Body, usize)> {
         let place = self.place_of(sequence)?;
         let entry = self.entries.get_mut(place).filter(|entry| entry.state != EntryState::Done)?;
         entry.state = EntryState::Done;
+        let size = entry.size_bytes as usize;
         self.live -= 1;
-        self.bytes -= entry.size_bytes as usize;
+        self.bytes -= size;
         if place < self.cursor {
             self.inflight = self.inflight.saturating_sub(1);
         }
@@ -237,7 +238,7 @@ impl Queue {
         if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES_MAX {
             self.entries = VecDeque::new();
         }
-        Some(body)
+        Some((body, size))
     }
 
     /// Whether to look for expired entries. Now and then only: a full queue is long, and every message for it would look through it.
