@@ -91,7 +91,7 @@ impl Directory {
         match write_whole(&self.copy, &text) {
             Ok(()) => self.copied = Some(entries.len()),
             Err(error) => {
-                tracing::error!(%error, path = %self.copy.display(), "the copy of what is revoked can't be written")
+                tracing::error!(%error, path = %self.copy.display(), "the copy of what is revoked can't be written");
             }
         }
     }
@@ -117,7 +117,7 @@ pub(crate) async fn load_rights(store: &Store, rights: &Rights) -> Result<(), St
     let owner = |ownership: mooring_store::Ownership| (DeviceId::from(ownership.device), ownership.user);
     rights.set_ownerships(ownerships.into_iter().map(owner));
     let grants: Vec<_> = store.grants(OffsetDateTime::now_utc()).try_collect().await?;
-    rights.set_grants(grants.into_iter().filter_map(grant));
+    rights.set_grants(grants.iter().filter_map(grant));
     for device in store.retired_devices().await? {
         rights.block(rights.device_identity(DeviceId::from(device)));
     }
@@ -125,7 +125,7 @@ pub(crate) async fn load_rights(store: &Store, rights: &Rights) -> Result<(), St
 }
 
 /// A grant as the ACL has it; one with a role or scope that this version does not know gives no rights.
-fn grant(row: mooring_store::Grant) -> Option<Grant> {
+fn grant(row: &mooring_store::Grant) -> Option<Grant> {
     let role = Role::from_names(row.role.as_str(), &row.scopes)?;
     let until_unix_ms =
         row.until.map(|until| u64::try_from(until.unix_timestamp_nanos() / 1_000_000).unwrap_or_default());

@@ -1,5 +1,13 @@
 //! The whole of Mooring, from outside: the `mooring` binary as a process, other people's programs, real sockets, a real Postgres.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what it expects by unwrapping it, its helpers too, and prints what it measured"
+)]
+
 mod acl;
 mod api;
 mod architecture;
