@@ -59,7 +59,7 @@ pub(super) async fn simple_enrol(
 ) -> Result<Response, Response> {
     let enrolled = async {
         context.rates.address(address.ip())?;
-        let body = signing_request(&body.map_err(too_large)?)?;
+        let body = signing_request(&body.map_err(|error| too_large(&error))?)?;
         let proof = Proof::read(&context, &headers, certificate.as_deref(), None).await?;
         proof.issue(&context, &body).await
     };
@@ -93,7 +93,7 @@ pub(super) async fn simple_reenrol(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     context.rates.address(address.ip())?;
-    let body = signing_request(&body.map_err(too_large)?)?;
+    let body = signing_request(&body.map_err(|error| too_large(&error))?)?;
     let leaf = certificate.ok_or_else(|| {
         Problem::unauthorized("Connect with the certificate that is to be renewed: `curl --cert --key`.")
     })?;
@@ -125,7 +125,7 @@ pub(super) async fn server_key_generation() -> Problem {
     Problem::key_generation_refused("Make the key where it will be used, and send a signing request to simpleenroll.")
 }
 
-fn too_large(error: BytesRejection) -> Problem {
+fn too_large(error: &BytesRejection) -> Problem {
     Problem::body_too_large(format!("A signing request has under 16 KiB: {error}."))
 }
 
