@@ -59,6 +59,9 @@ impl Engine {
             Ok(key) => key,
             Err(refused) => {
                 let client_id = ClientId::new(connect.client_id);
+                if let Some(topic) = &principal.presence_topic {
+                    self.record_refused(now, topic, &client_id, &refused.why);
+                }
                 let session = SessionKey { identity: principal.identity, client_id };
                 return self.refuse_connect(id, session, refused);
             }
@@ -66,6 +69,7 @@ impl Engine {
         if let Some(topic) = &principal.presence_topic {
             // Before a takeover ends the old connection, so that nobody sees the client go.
             self.presence(now, &topic.clone(), true, &key, None);
+            self.record_connected(now, topic, &key.client_id, &principal.address);
         }
         let session_present = self.take_over(now, &key, connect.clean_start);
         let data = exchanged.and_then(|exchanged| exchanged.data);

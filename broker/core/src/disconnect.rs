@@ -71,6 +71,12 @@ impl Engine {
         connection.authentication = None;
         self.connections.name(id);
         let reason = reason_of(&cause);
+        if let Some(session) = self.sessions.get(place)
+            && let Some(topic) = session.principal.presence_topic.clone()
+        {
+            let client = session.key.client_id.clone();
+            self.record_disconnected(now, &topic, &client, &cause);
+        }
         self.notice(place, NoticeKind::Disconnected { cause });
         let Some(session) = self.sessions.get_mut(place) else { return };
         session.connection = None;

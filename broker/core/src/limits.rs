@@ -54,6 +54,8 @@ pub struct Limits {
     pub topic_length_max: usize,
     /// User properties of one packet.
     pub user_properties_max: usize,
+    /// Whether connects, refusals and disconnects of clients with a presence topic are events, too. Clients do not see it.
+    pub timeline_events: bool,
     /// Who of a shared subscription gets a message. Clients do not see it.
     pub shared_strategy: SharedStrategy,
     /// What CONNACK says to a 5.0 client that asks for response information, with `{client}` for its client id. `None`: nothing.
@@ -101,6 +103,7 @@ impl Limits {
         topic_levels_max: 64,
         topic_length_max: 4096,
         user_properties_max: 64,
+        timeline_events: false,
         shared_strategy: SharedStrategy::RoundRobin,
         response_information: None,
     };

@@ -83,7 +83,7 @@ impl Engine {
 }
 
 /// Text within a JSON string.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

@@ -88,6 +88,8 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
 
     "events.filters" = "[\"devices/+/telemetry\", \"devices/+/events/+\", \"devices/+/logs\", \"devices/+/state/reported\", \"devices/+/commands/+/result/+\", \"devices/+/update/status\", \"devices/+/presence\"]", "Messages on these topics are kept in the database, each once.",
         |config, value| config.events.filters = filters(value)?;
+    "events.timeline" = "false", "Keep connects, refusals and disconnects of devices, with their causes, as events on devices/<id>/timeline.",
+        |config, value| config.limits.timeline_events = value.boolean()?;
     "events.batch_max" = "5000", "Events in one transaction of the database.",
         |config, value| config.events.batch_max = number(value, 1, 100_000)?;
 

@@ -62,3 +62,36 @@ fn who_was_online_at_a_crash_is_announced_offline() {
     assert_eq!(&*retained.payload, br#"{"online":false,"at":1800000001000,"reason":"server restarted"}"#);
     assert!(bench.recovered().online.is_empty());
 }
+
+#[test]
+fn connects_refusals_and_disconnects_are_events_when_asked_for() {
+    let limits = mooring_core::Limits { timeline_events: true, keepalive_s_max: 0, ..Default::default() };
+    let mut bench = Bench::with(Setup { limits, ..Setup::default() });
+    let watcher = bench.open(&v5("watcher"));
+    bench.subscribe(watcher, "devices/1/timeline", 0);
+    bench.take(watcher);
+    let device = bench.connect_as(&v5("device"), principal(Some(TOPIC)));
+    bench.lose(device);
+    let mut refused = v5("device");
+    refused.properties.authentication_method = Some("SCRAM-SHA-1");
+    bench.connect_as(&refused, principal(Some(TOPIC)));
+    let told: Vec<String> = bench
+        .records
+        .iter()
+        .filter_map(|(_, record)| match record {
+            mooring_core::Record::Message { message, event: true, .. } => Some(message),
+            _ => None,
+        })
+        .filter(|message| message.topic.as_str() == "devices/1/timeline")
+        .map(|message| String::from_utf8_lossy(&message.payload).into_owned())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            r#"{"at":1800000000000,"what":"connected","client":"device","detail":"192.0.2.1:1"}"#,
+            r#"{"at":1800000000000,"what":"disconnected","client":"device","detail":"connection lost: closed without DISCONNECT"}"#,
+            r#"{"at":1800000000000,"what":"refused","client":"device","detail":"the authentication method is not offered"}"#,
+        ]
+    );
+    bench.expect(watcher, &[]);
+}
