@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mooring_core::SessionId;
 use mooring_core::message::MessageId;
-use redb::{Database, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
+use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, TableError, WriteTransaction};
 
 use crate::dirty::Dirty;
 use crate::disk::{Disk, DiskFile};
@@ -55,6 +55,9 @@ pub(crate) const MESSAGES: TableDefinition<u64, MessageRow> = TableDefinition::n
 pub(crate) const ONLINE: TableDefinition<&str, ()> = TableDefinition::new("online");
 
 const META_KEY: &str = "state";
+
+/// Why a store that is being dropped does nothing.
+const CLOSED: &str = "it is closed";
 
 /// Where in the log a checkpoint stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,7 +156,8 @@ fn message_row(id: MessageId, live: &Live) -> Option<MessageRow> {
 /// The key-value store.
 #[derive(Debug)]
 pub(crate) struct Store {
-    pub(crate) database: Database,
+    /// There until the store is dropped.
+    database: Option<Database>,
     disk_failed: Arc<AtomicBool>,
 }
 
@@ -173,12 +177,18 @@ impl Store {
             let disk_failed = Arc::new(AtomicBool::new(false));
             let backend = Backend { disk: disk.clone(), file, disk_failed: disk_failed.clone() };
             let database = builder.create_with_backend(backend).map_err(|error| failed(Step::Read, error))?;
-            if !exists {
+            let mut store = Self { database: Some(database), disk_failed };
+            if exists {
+                // Reading trusts every page; only this compares them with their checksums. Where the last transaction is damaged and the one before is
+                // whole, that one comes back, and the log is replayed from there.
+                let checked = store.database.as_mut().map(Database::check_integrity).transpose();
+                checked.map_err(|error| failed(Step::Read, error))?;
+            } else {
                 // Under its name the file is whole from the first instant.
                 let named = disk.rename(NEW_FILE, CHECKPOINT_FILE).and_then(|()| disk.sync_dir());
                 named.map_err(|error| failed(Step::Read, error))?;
             }
-            Ok(Self { database, disk_failed })
+            Ok(store)
         })
     }
 
@@ -187,10 +197,16 @@ impl Store {
         self.disk_failed.load(Ordering::Acquire)
     }
 
+    /// Begins to read. Called where panics are guarded.
+    pub(crate) fn begin_read(&self) -> Result<ReadTransaction, LogError> {
+        let database = self.database.as_ref().ok_or_else(|| failed(Step::Read, CLOSED))?;
+        database.begin_read().map_err(|error| failed(Step::Read, error))
+    }
+
     /// Where the checkpoint stands; `None` when none was ever written.
     pub(crate) fn meta(&self) -> Result<Option<Meta>, LogError> {
         guarded(Step::Read, || {
-            let transaction = self.database.begin_read().map_err(|error| failed(Step::Read, error))?;
+            let transaction = self.begin_read()?;
             let table = match transaction.open_table(META) {
                 Ok(table) => table,
                 Err(TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -205,12 +221,24 @@ impl Store {
     /// Writes changes, all or none, and returns when they are on disk.
     pub(crate) fn write(&self, batch: &Batch) -> Result<(), LogError> {
         guarded(Step::Written, || {
-            let mut transaction = self.database.begin_write().map_err(|error| failed(Step::Written, error))?;
+            let database = self.database.as_ref().ok_or_else(|| failed(Step::Written, CLOSED))?;
+            let mut transaction = database.begin_write().map_err(|error| failed(Step::Written, error))?;
             // A start after a crash would otherwise read the whole file before it can use it.
             transaction.set_quick_repair(true);
             write_rows(&transaction, batch).map_err(|error| failed(Step::Written, error))?;
             transaction.commit().map_err(|error| failed(Step::Written, error))
         })
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let database = self.database.take();
+        // After a panic over a damaged file the database panics again when it is closed. The next start tells of the damage.
+        let closed = catch_unwind(AssertUnwindSafe(|| drop(database)));
+        if closed.is_err() {
+            tracing::error!(file = CHECKPOINT_FILE, "the checkpoint could not be closed: its file is damaged");
+        }
     }
 }
 

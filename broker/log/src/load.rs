@@ -4,7 +4,7 @@ use mooring_core::SessionId;
 use mooring_core::message::MessageId;
 use mooring_core::record::RetainedStamp;
 use mooring_protocol::{TopicFilterBuf, TopicNameBuf};
-use redb::{Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError, Value};
+use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, TableError, Value};
 
 use crate::checkpoint::{
     MESSAGES, NEXT_SEQUENCES, ONLINE, QUEUE, RECEIVED, RETAINED, SESSIONS, SUBSCRIPTIONS, Store, failed, guarded,
@@ -27,7 +27,7 @@ pub(crate) fn load_checkpoint(
     recovery: &mut Recovery,
 ) -> Result<(), LogError> {
     let retained = guarded(Step::Read, || {
-        let transaction = store.database.begin_read().map_err(|error| failed(Step::Read, error))?;
+        let transaction = store.begin_read()?;
         load_sessions(&transaction, live, recovery)?;
         load_queues(&transaction, live)?;
         each_row(&transaction, ONLINE, |topic, ()| {
