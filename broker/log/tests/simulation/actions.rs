@@ -179,7 +179,7 @@ impl World {
             is_will: true,
             qos: self.pick_qos(),
             retain: self.random.one_in(4),
-            ..self.message(client, *self.random.clone().pick(&WILL_TOPICS))
+            ..self.message(client, WILL_TOPICS[client % WILL_TOPICS.len()])
         };
         let will = self.model.make_message(msg, 3);
         let mark = self.model.marks.make();
@@ -286,7 +286,8 @@ impl World {
     }
 
     fn unsubscribe(&mut self, client: usize, conn: usize) {
-        let filters = [TopicFilter::parse(*self.random.pick(&FILTERS)).unwrap()];
+        let filter: &str = self.random.pick::<&str>(&FILTERS);
+        let filters = [TopicFilter::parse(filter).unwrap()];
         let packet_id = self.clients[client].take_packet_id();
         let packet = Unsubscribe::new(PacketId::new(packet_id).unwrap(), &filters);
         self.clients[client].requests.insert(packet_id, ());

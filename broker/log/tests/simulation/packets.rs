@@ -1,6 +1,6 @@
 //! Packets at the three places where they are looked at: on their way into an engine, out of it, and at the client.
 
-use mooring_protocol::{Packet, Publish, QoS, ReasonCode};
+use mooring_protocol::{Packet, PacketId, Publish, QoS, ReasonCode, SubscriptionId};
 
 use crate::model::{Received, SessionName, number_of};
 use crate::world::{Event, World};
@@ -36,7 +36,7 @@ impl World {
                     let filter = subscription.filter.as_str();
                     let allowed =
                         self.rights.may_subscribe(&self.clients[client].identity, subscription.filter.inner());
-                    let identifier = subscribe.properties.subscription_id.map(|identifier| identifier.get());
+                    let identifier = subscribe.properties.subscription_id.map(SubscriptionId::get);
                     if allowed {
                         self.model.subscribing(name, filter, subscription.options, identifier);
                     }
@@ -174,7 +174,7 @@ impl World {
             }
             client.aliases.insert(alias.get(), topic.clone());
         }
-        let packet_id = publish.packet_id.map(|id| id.get());
+        let packet_id = publish.packet_id.map(PacketId::get);
         let mut is_new = true;
         if let (QoS::ExactlyOnce, Some(id)) = (publish.qos, packet_id) {
             // The packet id alone decides. [MQTT-4.3.3-10]
@@ -196,7 +196,7 @@ impl World {
             retain: publish.retain,
             dup: publish.dup,
             packet_id,
-            identifiers: publish.properties.subscription_ids.iter().map(|id| id.get()).collect(),
+            identifiers: publish.properties.subscription_ids.iter().map(SubscriptionId::get).collect(),
             expiry_s: publish.properties.message_expiry_s,
             may_be_late: self.conns[conn].is_slow,
         };
@@ -251,7 +251,7 @@ fn short(packet: &Packet<'_>) -> String {
         Packet::Publish(publish) => {
             let payload: String = String::from_utf8_lossy(publish.payload).chars().take(8).collect();
             let (dup, retain) = (if publish.dup { " dup" } else { "" }, if publish.retain { " retain" } else { "" });
-            let (qos, id) = (u8::from(publish.qos), publish.packet_id.map_or(0, |id| id.get()));
+            let (qos, id) = (u8::from(publish.qos), publish.packet_id.map_or(0, PacketId::get));
             format!("PUBLISH q{qos} #{id} {} {payload}{dup}{retain}", publish.topic)
         }
         Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {

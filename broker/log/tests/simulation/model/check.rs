@@ -91,7 +91,7 @@ impl Model {
             && self.spans_for(name, &msg.topic).any(|(filter, span)| {
                 !is_shared(filter)
                     && span.qos() > QoS::AtMostOnce
-                    && !(span.options.no_local && msg.client == name.0)
+                    && (!span.options.no_local || msg.client != name.0)
                     && !span.withdrawn
                     && span.from_sure.is_some_and(|from| from <= taken)
                     // What waits for a subscription that has ended may go when rights are withdrawn.

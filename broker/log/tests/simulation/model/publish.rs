@@ -68,11 +68,12 @@ impl Model {
         };
         !writes.iter().any(|later| {
             let later = &self.msgs[later.msg];
-            let after = settled.is_some_and(|settled| later.handled[0] > settled);
-            later.acked.is_some()
-                && !later.refused
-                && after
-                && (number.is_none() || later.handled_ms >= settled_ms || settled.is_some())
+            let after = match settled {
+                Some(settled) => later.handled[0] > settled,
+                // Nobody was told that it was taken; after so long, it was, or never will be.
+                None => later.handled.len() == 1 && later.handled_ms > settled_ms,
+            };
+            later.acked.is_some() && !later.refused && !later.denied && after
         })
     }
 

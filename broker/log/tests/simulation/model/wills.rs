@@ -87,7 +87,7 @@ impl Model {
         let will = self.wills.get_mut(&number).expect("the model knows the will");
         match will.state {
             WillState::Due(from, _) => {
-                assert!(from <= now_ms, "will m{number} fires at {now_ms}, and is due at {from}")
+                assert!(from <= now_ms, "will m{number} fires at {now_ms}, and is due at {from}");
             }
             WillState::Open => {}
             WillState::Armed | WillState::Fired | WillState::Cancelled => {
