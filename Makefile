@@ -9,9 +9,10 @@ ARGS ?=
 TARGET ?= decode
 MINUTES ?= 20
 ROUNDS ?= 50
+SEEDS ?= 1000
 BROKERS ?= benches/brokers.toml
 
-.PHONY: help demo run test lint fmt bench micro bench-store compare fuzz docs release crash slow-subscriber
+.PHONY: help demo run test lint sim fmt bench micro bench-store compare fuzz docs release crash slow-subscriber
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +37,10 @@ lint: ## Formatting, clippy with the workspace's lints, shell scripts' syntax.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	@for script in scripts/* .ci/run; do bash -n "$$script"; done
+
+sim: ## Simulated clients, shards and crashes under so many seeds (SEEDS=1000).
+	@scripts/setup build
+	MOORING_SIM_SEEDS=$(SEEDS) cargo test --package mooring-log --test simulation -- --nocapture
 
 fmt: ## Format the code.
 	cargo fmt --all
