@@ -63,9 +63,9 @@ impl Subscriber {
                 connected = true;
             } else if random.one_in(500) {
                 if random.one_in(2) {
-                    self.client.disconnect()
+                    self.client.disconnect();
                 } else {
-                    self.client.vanish()
+                    self.client.vanish();
                 }
                 connected = false;
                 thread::sleep(random.between_ms(0, 200));

@@ -1,5 +1,13 @@
 //! Other people's MQTT clients against this server: one table of scenarios, one check for each client, version and transport.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what it expects by unwrapping it, its helpers too, and prints what it measured"
+)]
+
 mod mosquitto;
 mod mqtt_js;
 mod paho;

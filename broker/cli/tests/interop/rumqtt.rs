@@ -59,7 +59,7 @@ impl<L: Library> Peer for Rumqttc<L> {
         let (say, lines) = channel();
         let (end, ending) = channel();
         let subscribe = orders.subscribe.clone();
-        let thread = thread::spawn(move || listen(library, subscribe, &say, &ending));
+        let thread = thread::spawn(move || listen(library, subscribe.as_ref(), &say, &ending));
         Running::new(format!("rumqttc {}", orders.client_id), lines, Box::new(Thread { end, thread }))
     }
 
@@ -94,7 +94,7 @@ impl<L: Library> Peer for Rumqttc<L> {
 /// Subscribes, unless the server has the subscription with the session, and says what comes, until it is to end.
 fn listen<L: Library>(
     mut library: L,
-    subscribe: Option<(String, u8)>,
+    subscribe: Option<&(String, u8)>,
     say: &Sender<String>,
     ending: &std::sync::mpsc::Receiver<End>,
 ) {
@@ -102,7 +102,7 @@ fn listen<L: Library>(
     let ready = || say.send("ready".to_owned()).unwrap();
     loop {
         match library.next(LOOK_EVERY) {
-            Some(Happening::Connected { session_present }) => match &subscribe {
+            Some(Happening::Connected { session_present }) => match subscribe {
                 Some((filter, qos)) if !session_present => library.subscribe(filter, *qos),
                 _ => ready(),
             },

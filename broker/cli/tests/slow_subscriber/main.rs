@@ -2,6 +2,14 @@
 //!
 //! Memory is asserted. Latency is measured and a verdict printed, since no test may fail for what else the machine does: `make slow-subscriber`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test says what it expects by unwrapping it, its helpers too, and prints what it measured"
+)]
+
 #[expect(dead_code, reason = "the crash harness uses the rest")]
 #[path = "../support/client.rs"]
 mod client;
@@ -43,9 +51,14 @@ fn at_qos_1_it_costs_the_bytes_of_its_queue() {
 fn check(qos: QoS, bound_bytes: u64) {
     let lasting = Duration::from_secs(seconds());
     let home = Home::with(&format!(
-        "[limits]\noutput_bytes_max = {OUTPUT_BYTES_MAX}\nqueue_bytes_max = {QUEUE_BYTES_MAX}\nqueue_messages_max = 100000000"
+        "[limits]
+output_bytes_max = {OUTPUT_BYTES_MAX}
+queue_bytes_max = {QUEUE_BYTES_MAX}"
     ));
-    let server = home.start();
+    let mut command = home.command(&["run"]);
+    // It warns each second of what it drops, which is what this test wants.
+    command.env("MOORING_TELEMETRY__LOG", "error");
+    let server = home.start_as(command);
     let reading = with_reader(&server, qos, lasting);
     let before_bytes = resident_bytes(server.pid());
     let (slow, received) = with_slow_subscriber(&server, qos, lasting);
