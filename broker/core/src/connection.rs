@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use mooring_protocol::{Packet, QoS, ReasonCode, Version, encode, encode_within};
+use mooring_protocol::{Packet, PacketType, QoS, ReasonCode, Version, encode, encode_within};
 
 use crate::acknowledgement::Pending;
 use crate::aliases::{AliasUse, Aliases};
@@ -223,5 +223,5 @@ pub(crate) fn qos_number(qos: QoS) -> u8 {
 
 /// Whether 5.0 may say this in a DISCONNECT from the server.
 pub(crate) const fn is_server_disconnect(reason: ReasonCode) -> bool {
-    reason.is_error() || matches!(reason, ReasonCode::Success)
+    reason.is_allowed_in(PacketType::Disconnect) && !matches!(reason, ReasonCode::DisconnectWithWill)
 }

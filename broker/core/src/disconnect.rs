@@ -1,6 +1,6 @@
 //! The end of connections and sessions.
 
-use mooring_protocol::{DecodeError, Disconnect, ReasonCode};
+use mooring_protocol::{DecodeError, Disconnect, PacketType, ReasonCode};
 
 use crate::connection::State;
 use crate::engine::{ConnectionId, DisconnectCause, Engine, Now};
@@ -35,7 +35,10 @@ impl Engine {
 
     /// The peer's bytes were no packet.
     pub(crate) fn decode_error(&mut self, now: Now, id: ConnectionId, error: &DecodeError) {
-        self.protocol_error(now, id, error.reason(), &error.to_string());
+        // What is wrong with a CONNECT is said in a CONNACK; it is too late for that, and any second CONNECT is wrong. [MQTT-3.1.0-2]
+        let may_say = error.reason().is_allowed_in(PacketType::Disconnect);
+        let reason = if may_say { error.reason() } else { ReasonCode::ProtocolError };
+        self.protocol_error(now, id, reason, &error.to_string());
     }
 
     /// The client broke the protocol: it is told, if its version can be told, and closed. [MQTT-4.13.1-1]

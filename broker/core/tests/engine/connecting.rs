@@ -1,7 +1,9 @@
 //! CONNECT, CONNACK, takeover, keep alive, DISCONNECT.
 
-use mooring_core::Flow;
-use mooring_protocol::{Ack, ConnAck, Connect, Disconnect, Packet, PacketId, ReasonCode, Version};
+use mooring_core::{ConnectionId, Flow};
+use mooring_protocol::{
+    Ack, ConnAck, Connect, DecodeLimits, Disconnect, Packet, PacketId, ReasonCode, Version, decode,
+};
 
 use crate::bench::{Bench, lasting, publish, v5, v311};
 
@@ -214,4 +216,18 @@ fn response_information_is_for_who_asks() {
     connect.properties.request_response_information = Some(true);
     let client = bench.connect(&connect);
     bench.expect(client, &["CONNACK Success responses=replies/a"]);
+}
+
+/// A DISCONNECT can't say all that a CONNACK can (table 2-6), such as that the protocol version is not supported.
+#[test]
+fn a_second_connect_that_is_none_is_a_protocol_error() {
+    let mut bench = Bench::new();
+    let client = bench.open(&v5("a"));
+    let bytes = [0x10, 7, 0, 4, b'M', b'Q', b'T', b'X', 9];
+    let error = decode(&bytes, Version::V5, &DecodeLimits::default()).unwrap_err();
+    assert_eq!(error.reason(), ReasonCode::UnsupportedProtocolVersion);
+    let now = bench.now;
+    assert_eq!(bench.engines[0].handle_decode_error(now, ConnectionId(0), &error), Flow::Close);
+    bench.settle();
+    bench.expect(client, &["DISCONNECT ProtocolError"]);
 }
