@@ -1,5 +1,7 @@
 //! Reads choices from a fuzzer's bytes. After their end every choice is the first one, so that any input is a whole run.
 
+#![allow(dead_code, reason = "each check makes some of the choices")]
+
 /// What is left of an input.
 pub(crate) struct Input<'a>(&'a [u8]);
 

@@ -1,10 +1,11 @@
 //! What a client may see on one connection.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU16;
 
 use mooring_core::ConnectionId;
 use mooring_protocol::{
-    Connect, DecodeLimits, Packet, Publish, QoS, ReasonCode, TopicFilter, TopicName, Version, decode,
+    Connect, DecodeLimits, Packet, PacketId, Publish, QoS, ReasonCode, TopicFilter, TopicName, Version, decode,
 };
 
 /// How far the handshake of a message to the client is.
@@ -66,7 +67,7 @@ impl Peer {
     pub(crate) fn new(shard: usize, id: ConnectionId, connect: &Connect<'_>, in_flight_max: u16) -> Self {
         let properties = &connect.properties;
         let is_v5 = connect.version.is_v5();
-        let receive_max = properties.receive_maximum.filter(|_| is_v5).map_or(u16::MAX, |max| max.get());
+        let receive_max = properties.receive_maximum.filter(|_| is_v5).map_or(u16::MAX, NonZeroU16::get);
         let size_max = properties.maximum_packet_size.filter(|_| is_v5).map_or(usize::MAX, |max| max.get() as usize);
         Self {
             shard,
@@ -161,7 +162,7 @@ impl Peer {
         assert!(self.wishes.iter().any(is_wished), "a message to {topic} at QoS {qos} that nobody subscribed to");
         // [MQTT-3.3.1-1]
         assert!(!publish.dup || self.session_present || self.version == Version::V3_1, "DUP in a new session");
-        let Some(number) = publish.packet_id.map(|id| id.get()) else { return };
+        let Some(number) = publish.packet_id.map(PacketId::get) else { return };
         let stage = if publish.qos == QoS::AtLeastOnce { Stage::QoS1 } else { Stage::QoS2 };
         let before = self.in_flight.insert(number, stage);
         self.to_answer.push((number, false, publish.qos));
@@ -174,7 +175,7 @@ impl Peer {
 
     /// [MQTT-3.3.2-8] and the rest of section 3.3.2.3.4.
     fn topic_of(&mut self, publish: &Publish<'_>) -> String {
-        let Some(alias) = publish.properties.topic_alias.map(|alias| alias.get()) else {
+        let Some(alias) = publish.properties.topic_alias.map(NonZeroU16::get) else {
             return publish.topic.to_owned();
         };
         assert!(alias <= self.alias_max, "alias {alias} is greater than the client's maximum");
