@@ -16,7 +16,9 @@ fn enrolled() -> (Home, Server, Device) {
 
 /// `mosquitto_pub` or `mosquitto_sub` as the device whose certificate has this name.
 fn mosquitto(program: &str, home: &Home, server: &Server, certificate: Option<&str>, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program);
+    // It says what it does line by line: into a pipe it would else keep lines back until a message comes.
+    let mut command = Command::new("stdbuf");
+    command.args(["-oL", program]);
     command.args(["-h", "localhost", "-p", &server.mqtts.to_string(), "-V", "5", "-q", "1", "--cafile"]);
     command.arg(home.root_certificate()).args(arguments).current_dir(home.path());
     if let Some(name) = certificate {
