@@ -33,6 +33,7 @@ pub fn router(context: ApiContext, body_bytes_max: usize) -> Router {
         .route("/mqtt", any(websocket::mqtt))
         .fallback(|| async { Problem::not_found("No such path; /api/openapi.json lists them all.") })
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(middleware::from_fn(move |request, next| refuse_large(body_bytes_max, request, next)))
         .layer(middleware::from_fn(finish))
         .with_state(context)
 }
@@ -130,6 +131,19 @@ fn described() -> OpenApiRouter<ApiContext> {
         .routes(routes!(claims::claim))
         .routes(routes!(commands::send))
         .routes(routes!(commands::one))
+}
+
+/// A body that is declared too large is refused before it is read: a client that asks first (RFC 9110, 10.1.1) then never sends it.
+async fn refuse_large(bytes_max: usize, request: axum::extract::Request, next: Next) -> Response {
+    let length =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    match length {
+        Some(length) if length > bytes_max => {
+            Problem::body_too_large(format!("The body has {length} bytes, and {bytes_max} is the most."))
+                .into_response()
+        }
+        _ => next.run(request).await,
+    }
 }
 
 /// What every answer has in common: no sniffing, no framing, no caching of what is private, TLS only; and errors that axum made by itself become
