@@ -1,18 +1,18 @@
 //! Where the command speaks to a person: the one place that prints.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command's output")]
+#![expect(clippy::print_stderr, reason = "this is the command's output")]
 
 use std::io::{IsTerminal as _, Write as _};
 
 /// A line of the answer.
 pub(crate) fn line(text: impl std::fmt::Display) {
-    println!("{text}");
+    // A reader that went away, as `head` does, is no reason to fail.
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Text of the answer as it is, without a line end added.
 pub(crate) fn text(text: &str) {
-    print!("{text}");
-    // A reader that went away is no reason to fail.
-    let _ = std::io::stdout().flush();
+    let mut stdout = std::io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
 /// What went wrong, with its causes.
