@@ -22,7 +22,7 @@ pub enum CertificateHolder {
 /// A certificate that was just issued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCertificate {
-    /// The serial number, lower-case hex without separators or leading zeros beyond full bytes.
+    /// The serial number, lower-case hex without separators, zero-padded to 32 digits: as the authority writes it.
     pub serial: String,
     /// Whose it is.
     pub holder: CertificateHolder,

@@ -13,7 +13,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("broker/conformance", &[]),
     ("certs", &[]),
     ("store", &[]),
-    ("auth-plugin", &["protocol", "core", "certs", "store"]),
+    ("auth-plugin", &["protocol", "core", "certs"]),
     ("api", &["protocol", "core", "server", "auth", "certs", "store"]),
     ("firmware/device", &["protocol"]),
     ("firmware/sim", &["protocol", "device"]),
