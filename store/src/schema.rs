@@ -5,11 +5,23 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 use crate::StoreError;
 
-/// Name and text of each migration; its version is its place, from 1. One that was released never changes.
-type Migrations = [(&'static str, &'static str)];
+/// Number, name and text of each migration, by number. One that was released never changes. Numbers need not be without gaps: a database gets
+/// those that it has not seen, so that each subject has a range of its own (10 identity, 20 rights, 30 accounts, 40 OAuth, 50 sharing, 60 roles).
+type Migrations = [(i64, &'static str, &'static str)];
 
-const POSTGRES: &Migrations = &[("initial", include_str!("../migrations/postgres/0001_initial.sql"))];
-const SQLITE: &Migrations = &[("initial", include_str!("../migrations/sqlite/0001_initial.sql"))];
+/// A migration that both databases have under one name.
+macro_rules! migrations {
+    ($database:literal: $($number:literal $name:literal),* $(,)?) => {
+        &[$(($number, $name, include_str!(concat!("../migrations/", $database, "/", $name, ".sql")))),*]
+    };
+}
+
+const POSTGRES: &Migrations = migrations!["postgres":
+    1 "0001_initial",
+];
+const SQLITE: &Migrations = migrations!["sqlite":
+    1 "0001_initial",
+];
 
 /// What brings a Postgres database up to this version.
 pub(crate) fn postgres_migrator() -> Migrator {
@@ -22,15 +34,17 @@ pub(crate) fn sqlite_migrator() -> Migrator {
 }
 
 fn migrator(migrations: &Migrations) -> Migrator {
-    let numbered = (1..).zip(migrations).map(|(version, &(name, sql))| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    let numbered = migrations.iter().map(|&(number, name, sql)| {
+        // The number is apart from the name, as the database has them.
+        let name = name.split_once('_').map_or(name, |(_, name)| name);
+        Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     Migrator::with_migrations(numbered.collect())
 }
 
 /// Says what a failed migration means.
 pub(crate) fn migration_error(error: MigrateError) -> StoreError {
-    let known = i64::try_from(POSTGRES.len()).unwrap_or(i64::MAX);
+    let known = POSTGRES.last().map_or(0, |(number, _, _)| *number);
     match error {
         MigrateError::VersionMissing(found) => StoreError::SchemaTooNew { found, known },
         MigrateError::Execute(error) => error.into(),
@@ -38,5 +52,12 @@ pub(crate) fn migration_error(error: MigrateError) -> StoreError {
     }
 }
 
-// Both databases go through the same versions, so that one number names a schema.
-const _: () = assert!(POSTGRES.len() == SQLITE.len());
+// Both databases go through the same versions, so that one set of numbers names a schema.
+const _: () = {
+    assert!(POSTGRES.len() == SQLITE.len());
+    let mut at = 0;
+    while at < POSTGRES.len() {
+        assert!(POSTGRES[at].0 == SQLITE[at].0 && (at == 0 || POSTGRES[at - 1].0 < POSTGRES[at].0));
+        at += 1;
+    }
+};
