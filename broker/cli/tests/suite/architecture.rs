@@ -14,11 +14,12 @@ const MAP: &[(&str, &[&str])] = &[
     ("certs", &[]),
     ("store", &[]),
     ("auth-plugin", &["protocol", "core", "certs"]),
-    ("api", &["protocol", "core", "server", "auth", "certs", "store"]),
+    ("api/oauth", &["certs", "store", "accounts"]),
+    ("api", &["protocol", "core", "server", "auth", "certs", "store", "accounts", "oauth"]),
     ("firmware/device", &["protocol"]),
     ("firmware/sim", &["protocol", "device"]),
     ("benches", &["protocol"]),
-    ("broker/cli", &["protocol", "core", "log", "server", "auth", "certs", "store", "api", "sim", "conformance"]),
+    ("broker/cli", &["protocol", "core", "log", "server", "auth", "certs", "store", "api", "accounts", "oauth", "sim", "conformance"]),
 ];
 
 fn root() -> PathBuf {
