@@ -25,6 +25,35 @@ const PBKDF2_ROUNDS_MAX: u32 = 1_000_000;
 const SALT_BYTES: usize = 16;
 const SHA512_BYTES: usize = 64;
 
+/// What one hash by argon2id costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Argon2Cost {
+    /// Memory, KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Lanes; they are computed one after the other.
+    pub lanes: u32,
+}
+
+impl Default for Argon2Cost {
+    /// 19 MiB and two passes: about 15 ms of one core.
+    fn default() -> Self {
+        Self { memory_kib: Params::DEFAULT_M_COST, passes: Params::DEFAULT_T_COST, lanes: Params::DEFAULT_P_COST }
+    }
+}
+
+impl Argon2Cost {
+    /// Brought within what a hash that is read may ask for.
+    fn params(self) -> Params {
+        let lanes = self.lanes.clamp(1, ARGON2_LANES_MAX);
+        // RFC 9106, 3.1: at least eight blocks of 1 KiB a lane.
+        let memory_kib = self.memory_kib.clamp(8 * lanes, ARGON2_MEMORY_KIB_MAX);
+        let passes = self.passes.clamp(1, ARGON2_PASSES_MAX);
+        Params::new(memory_kib, passes, lanes, None).unwrap_or_default()
+    }
+}
+
 /// The hash of a password. Its text is a PHC string, `$argon2id$v=19$m=...`, or mosquitto's `$7$rounds$salt$hash` (PBKDF2 with SHA-512) or
 /// `$6$salt$hash` (one SHA-512).
 #[derive(Clone, PartialEq, Eq)]
@@ -59,7 +88,15 @@ impl PasswordHash {
     /// # Errors
     /// [`AuthError::Random`].
     pub fn make(password: &[u8]) -> Result<String> {
-        let params = Params::default();
+        Self::make_at(password, Argon2Cost::default())
+    }
+
+    /// Hashes a password, with a new salt: argon2id at this cost.
+    ///
+    /// # Errors
+    /// [`AuthError::Random`].
+    pub fn make_at(password: &[u8], cost: Argon2Cost) -> Result<String> {
+        let params = cost.params();
         let mut salt = [0; SALT_BYTES];
         SystemRandom::new().fill(&mut salt).map_err(|_| AuthError::Random)?;
         let mut hash = Zeroizing::new([0; Params::DEFAULT_OUTPUT_LEN]);
@@ -68,6 +105,19 @@ impl PasswordHash {
         let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
         let (salt, hash) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(hash.as_ref()));
         Ok(format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${hash}"))
+    }
+
+    /// Whether this is argon2id at exactly this cost; another is better hashed anew when the password is at hand.
+    #[must_use]
+    pub fn is_at(&self, cost: Argon2Cost) -> bool {
+        let wanted = cost.params();
+        match &self.0 {
+            Scheme::Argon2id { params, .. } => {
+                (params.m_cost(), params.t_cost(), params.p_cost())
+                    == (wanted.m_cost(), wanted.t_cost(), wanted.p_cost())
+            }
+            Scheme::Pbkdf2 { .. } | Scheme::Sha512 { .. } => false,
+        }
     }
 
     /// Whether this is the hash of the password. Takes milliseconds of a processor and megabytes of memory: nothing for a reactor's thread.

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 pub use file::{PasswordFile, PasswordFileError, USERS_MAX};
-pub use hash::PasswordHash;
+pub use hash::{Argon2Cost, PasswordHash};
 
 use crate::authenticate::{Deciding, Method, bad_credentials, cannot_tell, principal};
 use crate::error::{AuthError, Result};
