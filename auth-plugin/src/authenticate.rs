@@ -164,6 +164,7 @@ pub(crate) fn principal(
 ) -> Principal {
     Principal {
         identity,
+        client_id: None,
         certificate_serial,
         presence_topic,
         address: attempt.address.into(),

@@ -330,6 +330,7 @@ impl Scram {
         let verifier = sign(&asked.credential.server_key, signed.as_bytes());
         let principal = Principal {
             identity,
+            client_id: None,
             certificate_serial: None,
             presence_topic: None,
             address: Arc::clone(&self.address),

@@ -1,9 +1,10 @@
-//! API tokens as MQTT passwords: a person's app connects with the token that it has for the HTTP API, and with the rights of that person.
+//! Tokens as MQTT passwords: a person's app connects with the token that it has for the HTTP API, and with the rights of that person. It is an
+//! opaque API token, or the access token of a sign-in (a JWT, RFC 9068).
 //!
 //! The identity is that of the person's own client, `spiffe://<trust domain>/client/<user id>`: sessions are the person's, whichever token opened
 //! them. A token that may do less than its person is refused, since rights over MQTT are whole; so is an operator's, which stands for nobody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,19 +19,22 @@ use uuid::Uuid;
 use crate::authenticate::{Deciding, Method, bad_credentials, cannot_tell, principal};
 use crate::error::Result;
 use crate::rights::Rights;
-use crate::secret::{Secret, SecretKind};
+use crate::secret::SecretKind;
 
 /// Look-ups at a time: a crowd that connects leaves room in the database for others.
 const LOOKUPS_MAX: usize = 32;
 /// What a token has to be for: to hear what devices say, and to command them.
 const SCOPES: [&str; 2] = ["devices:read", "commands:send"];
 
+/// The longest that is looked at: an access token has some hundred bytes.
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
 /// A good token: neither expired nor revoked, and its user's account not shut.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundToken {
-    /// The token's id.
-    pub id: Uuid,
-    /// Whom it stands for; none for an operator's.
+    /// What its connections are known by: revocation ends them by this name. See [`token_credential`] and [`sign_in_credential`].
+    pub credential: Arc<str>,
+    /// Whom it stands for; none for an operator's, or a program's.
     pub user: Option<Uuid>,
     /// What it may do.
     pub scopes: Vec<String>,
@@ -41,19 +45,41 @@ pub struct FoundToken {
 /// The answer of a [`TokenSource`], when it is there.
 pub type Finding<'a> = Pin<Box<dyn Future<Output = Result<Option<FoundToken>>> + Send + 'a>>;
 
-/// Knows the tokens.
+/// Knows the tokens of one kind.
 pub trait TokenSource: Send + Sync {
-    /// The good token with this hash (see [`Secret::hash`]); the error when that can't be found out now.
-    fn find(&self, hash: [u8; 32]) -> Finding<'_>;
+    /// The good token that was presented as this text; none when it is unknown, expired or revoked, or of another kind; the error when that can't
+    /// be found out now.
+    fn find<'a>(&'a self, presented: &'a str) -> Finding<'a>;
 }
 
-/// What stands in [`Principal::certificate_serial`] for a connection that a token opened: revocation finds it by that. No serial number is like it.
+/// Asks each in turn; the first that knows the token, or can't tell, decides.
+impl TokenSource for Vec<Box<dyn TokenSource>> {
+    fn find<'a>(&'a self, presented: &'a str) -> Finding<'a> {
+        Box::pin(async move {
+            for source in self {
+                if let Some(found) = source.find(presented).await? {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        })
+    }
+}
+
+/// What stands in [`Principal::certificate_serial`] for a connection that an API token opened: revocation finds it by that. No serial number is
+/// like it.
 #[must_use]
 pub fn token_credential(id: Uuid) -> Arc<str> {
     format!("token:{}", id.as_hyphenated()).into()
 }
 
-/// Lets people's clients in by their API tokens. Whether the CONNECT has a user name, and which, says nothing.
+/// The same for the access tokens of one sign-in: they end together.
+#[must_use]
+pub fn sign_in_credential(id: Uuid) -> Arc<str> {
+    format!("sign-in:{}", id.as_hyphenated()).into()
+}
+
+/// Lets people's clients in by their tokens. Whether the CONNECT has a user name, and which, says nothing.
 pub struct TokenMethod {
     source: Box<dyn TokenSource>,
     rights: Arc<Rights>,
@@ -72,14 +98,16 @@ impl TokenMethod {
 
     async fn by_token(&self, text: &str, attempt: &ConnectAttempt<'_>) -> Result<Principal, Refusal> {
         let unknown = || bad_credentials("the token is unknown, expired or revoked, or its user's account is shut");
-        let secret = Secret::parse(SecretKind::ApiToken, text).ok_or_else(unknown)?;
-        let found = timeout(Duration::from_millis(self.lookup_ms_max), self.find(secret.hash())).await;
+        if text.len() > TOKEN_BYTES_MAX {
+            return Err(unknown());
+        }
+        let found = timeout(Duration::from_millis(self.lookup_ms_max), self.find(text)).await;
         let found = match found {
             Ok(Ok(found)) => found.ok_or_else(unknown)?,
             Ok(Err(error)) => return Err(cannot_tell(ReasonCode::ServerUnavailable, error.to_string())),
             Err(_) => return Err(cannot_tell(ReasonCode::ServerUnavailable, "the look-up of the token took too long")),
         };
-        let user = found.user.ok_or_else(|| refused(&found, "is an operator's: it is for the HTTP API alone"))?;
+        let user = found.user.ok_or_else(|| refused(&found, "stands for no person: it is for the HTTP API alone"))?;
         if let Some(missing) = SCOPES.into_iter().find(|scope| !found.scopes.iter().any(|held| held == scope)) {
             return Err(refused(&found, &format!("lacks the scope {missing}: rights over MQTT are whole")));
         }
@@ -89,13 +117,13 @@ impl TokenMethod {
             return Err(refused(&found, "is of a user who is blocked"));
         }
         self.live.note(&found);
-        Ok(principal(identity, Some(token_credential(found.id)), None, attempt))
+        Ok(principal(identity, Some(found.credential), None, attempt))
     }
 
-    async fn find(&self, hash: [u8; 32]) -> Result<Option<FoundToken>> {
+    async fn find(&self, presented: &str) -> Result<Option<FoundToken>> {
         // The semaphore is never closed.
         let _turn = self.lookups.acquire().await;
-        self.source.find(hash).await
+        self.source.find(presented).await
     }
 }
 
@@ -104,12 +132,18 @@ impl Method for TokenMethod {
     fn decide<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Deciding<'a> {
         Box::pin(async move {
             let password = attempt.connect.password.and_then(|password| std::str::from_utf8(password).ok())?;
-            if !password.starts_with(SecretKind::ApiToken.prefix()) {
+            if !looks_like_token(password) {
                 return None;
             }
             Some(self.by_token(password, &attempt).await)
         })
     }
+}
+
+/// An API token, or the three parts of a signed JWT, of which the first is a JSON object in base64url. (RFC 7515, section 3.1)
+fn looks_like_token(password: &str) -> bool {
+    let is_jwt = || password.starts_with("eyJ") && password.split('.').count() == 3;
+    password.starts_with(SecretKind::ApiToken.prefix()) || is_jwt()
 }
 
 impl fmt::Debug for TokenMethod {
@@ -118,9 +152,16 @@ impl fmt::Debug for TokenMethod {
     }
 }
 
-/// The tokens with an end that opened a connection since the start: when one ends, so do its connections.
+/// The tokens with an end that opened a connection since the start: when one ends, so do its connections. Of the tokens of one credential, the one
+/// that ends last counts: an app that renewed its access token stays.
 #[derive(Debug, Default)]
-pub struct LiveTokens(Mutex<BTreeSet<(u64, Uuid)>>);
+pub struct LiveTokens(Mutex<Ends>);
+
+#[derive(Debug, Default)]
+struct Ends {
+    by_credential: HashMap<Arc<str>, u64>,
+    in_order: BTreeSet<(u64, Arc<str>)>,
+}
 
 impl LiveTokens {
     /// An empty set.
@@ -129,28 +170,42 @@ impl LiveTokens {
         Self::default()
     }
 
-    /// Takes out the tokens whose end has come. To be called about once a second; the caller ends the connections with their
-    /// [`token_credential`].
+    /// Takes out the credentials whose end has come. To be called about once a second; the caller ends the connections that have them as
+    /// [`Principal::certificate_serial`].
     #[must_use]
-    pub fn take_expired(&self, now_unix_ms: u64) -> Vec<Uuid> {
-        let mut live = self.lock();
-        let later = live.split_off(&(now_unix_ms.saturating_add(1), Uuid::nil()));
-        let expired = std::mem::replace(&mut *live, later);
-        expired.into_iter().map(|(_, id)| id).collect()
+    pub fn take_expired(&self, now_unix_ms: u64) -> Vec<Arc<str>> {
+        let mut ends = self.lock();
+        let mut expired = Vec::new();
+        while ends.in_order.first().is_some_and(|(end, _)| *end <= now_unix_ms)
+            && let Some((_, credential)) = ends.in_order.pop_first()
+        {
+            ends.by_credential.remove(&credential);
+            expired.push(credential);
+        }
+        expired
     }
 
-    fn note(&self, token: &FoundToken) {
-        if let Some(expires) = token.expires_unix_ms {
-            self.lock().insert((expires, token.id));
+    /// Notes a token that lets somebody in, or that somebody who is in has now.
+    pub fn note(&self, token: &FoundToken) {
+        let Some(end) = token.expires_unix_ms else { return };
+        let mut ends = self.lock();
+        let before = ends.by_credential.get(&token.credential).copied();
+        if before.is_some_and(|before| before >= end) {
+            return;
         }
+        if let Some(before) = before {
+            ends.in_order.remove(&(before, Arc::clone(&token.credential)));
+        }
+        ends.by_credential.insert(Arc::clone(&token.credential), end);
+        ends.in_order.insert((end, Arc::clone(&token.credential)));
     }
 
     /// Each change is whole before the lock is free: a panic elsewhere leaves nothing half done.
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<(u64, Uuid)>> {
+    fn lock(&self) -> MutexGuard<'_, Ends> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn refused(token: &FoundToken, why: &str) -> Refusal {
-    Refusal { reason: ReasonCode::NotAuthorized, why: format!("the token {} {why}", token.id).into() }
+    Refusal { reason: ReasonCode::NotAuthorized, why: format!("the token {} {why}", token.credential).into() }
 }

@@ -44,11 +44,16 @@ impl Desk {
 fn principal(identity: &str) -> Principal {
     Principal {
         identity: Identity::new(identity),
+        client_id: None,
         certificate_serial: None,
         presence_topic: None,
         address: "192.0.2.1:5".into(),
         listener: "tcp".into(),
     }
+}
+
+fn principal_with_client(identity: &str, client_id: &str) -> Principal {
+    Principal { client_id: Some(client_id.into()), ..principal(identity) }
 }
 
 #[track_caller]
@@ -338,4 +343,54 @@ fn a_rule_reload_half_way_through_a_subscribe_leaves_no_old_verdict_behind() {
             }
         }
     });
+}
+
+#[test]
+fn a_rule_for_a_client_id_is_for_that_client_alone() {
+    let desk = Desk::with(
+        r##"
+        [[rule]]
+        name = "own-corner"
+        effect = "allow"
+        topic = "corner/{client}/#"
+        "##,
+    );
+    let may = |client: &str, filter: &str| {
+        desk.0.subscribe(&principal_with_client("user:ana", client), TopicFilter::parse(filter).unwrap()).allow
+    };
+    assert!(may("phone", "corner/phone/#"));
+    assert!(!may("phone", "corner/tablet/x"));
+    assert!(!may("phone", "corner/+/x"));
+    assert!(!desk.subscribe("user:ana", "corner/phone/#").allow, "whose client id is not known");
+}
+
+#[test]
+fn attack_client_ids_with_wildcards_in_a_pattern() {
+    let desk = Desk::with(
+        r##"
+        [[rule]]
+        name = "not-its-logs"
+        effect = "deny"
+        topic = "corner/{client}/logs"
+        [[rule]]
+        name = "own-corner"
+        effect = "allow"
+        topic = "corner/{client}/#"
+        [[rule]]
+        effect = "allow"
+        topic = "{client}/#"
+        "##,
+    );
+    for client in ["+", "#", "+/x", "a/b", "", "a\0b", "$SYS", "$share"] {
+        let who = principal_with_client("user:ana", client);
+        for filter in ["#", "+/#", "corner/#", "corner/+/x", "corner/b/x", "corner/a/b/x", "$SYS/#", "corner//x"] {
+            let verdict = desk.0.subscribe(&who, TopicFilter::parse(filter).unwrap());
+            assert!(!verdict.allow, "{client:?} {filter}: {}", verdict.rule);
+        }
+        // What denies, denies every value.
+        let verdict = desk.0.publish(&who, TopicName::parse("corner/somebody/logs").unwrap());
+        if !client.starts_with('$') {
+            assert_eq!(&*verdict.rule, "not-its-logs", "{client:?}");
+        }
+    }
 }

@@ -192,6 +192,7 @@ impl Node {
         let presence = input.pick(&[None, None, Some(PRESENCE_TOPICS[0]), Some(PRESENCE_TOPICS[1])]);
         let principal = Principal {
             identity: Identity::new(input.pick(&["someone", "someone", "other"])),
+            client_id: None,
             certificate_serial: input.flag().then(|| "0a".into()),
             presence_topic: presence.map(|topic| TopicNameBuf::parse(topic).unwrap()),
             address: "192.0.2.1:1".into(),

@@ -197,7 +197,8 @@ impl Rights {
         }
         let class = self.classify(&who.identity);
         let rules = self.rules.load();
-        let subject = Subject { identity: who.identity.as_str(), client: None, device: class.device() };
+        let subject =
+            Subject { identity: who.identity.as_str(), client: who.client_id.as_deref(), device: class.device() };
         let ruling = rules.first_match(&subject, asked);
         if let Some(rule) = ruling
             && let Effect::Deny(reason) = rule.effect

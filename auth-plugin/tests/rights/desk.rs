@@ -95,6 +95,7 @@ pub(crate) fn client(user: Uuid) -> String {
 pub(crate) fn principal(identity: &str) -> Principal {
     Principal {
         identity: Identity::new(identity),
+        client_id: None,
         certificate_serial: None,
         presence_topic: None,
         address: "192.0.2.1:5".into(),

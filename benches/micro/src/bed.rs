@@ -76,6 +76,7 @@ impl Bed {
         connect.clean_start = !kept;
         let principal = Principal {
             identity: Identity::new(&name),
+            client_id: None,
             certificate_serial: None,
             presence_topic: None,
             address: "127.0.0.1:1".into(),

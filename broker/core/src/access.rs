@@ -31,6 +31,9 @@ impl Identity {
 pub struct Principal {
     /// The verified name.
     pub identity: Identity,
+    /// Its client id, for rules that name it. The engine sets it, so that it is the id of the session also where the server assigned it; `None`
+    /// until then.
+    pub client_id: Option<Arc<str>>,
     /// The certificate's serial number in lower-case hex, where there is one: revocation finds the connection by it.
     pub certificate_serial: Option<Arc<str>>,
     /// The topic that says, retained, whether this identity is online. `None` for clients whose presence nobody follows.

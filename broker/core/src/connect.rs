@@ -40,9 +40,11 @@ impl Engine {
         now: Now,
         id: ConnectionId,
         connect: &Connect<'_>,
-        principal: Principal,
+        mut principal: Principal,
         exchanged: Option<Exchanged>,
     ) -> Flow {
+        // An id that is still to be assigned is not known to whoever chose the will's topic.
+        principal.client_id = (!connect.client_id.is_empty()).then(|| connect.client_id.into());
         if self.connections.get(id).is_some() {
             // [MQTT-3.1.0-2] a second CONNECT is a protocol error.
             self.protocol_error(now, id, ReasonCode::ProtocolError, "a second CONNECT");
@@ -213,6 +215,7 @@ impl Engine {
         let assigned_client_id = connect.client_id.is_empty().then(|| key.client_id.clone());
         let will = connect.will.as_ref().map(|will| Box::new(will_of(will, &key)));
         let (address, listener) = (principal.address.clone(), principal.listener.clone());
+        let principal = Principal { client_id: Some(key.client_id.to_text()), ..principal };
         let place = match self.by_key.get(&key).copied() {
             Some(place) => place,
             None => self.new_session(key, principal.clone(), expiry_interval_s > 0),

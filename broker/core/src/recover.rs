@@ -78,7 +78,7 @@ impl Engine {
         let place = self.sessions.insert(Session {
             id: record.session,
             key: record.key.clone(),
-            principal: principal_of(&record.key.identity),
+            principal: principal_of(&record.key),
             connection: None,
             version: Version::V5,
             durable: true,

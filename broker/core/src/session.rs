@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use mooring_protocol::{PacketId, Version};
 
-use crate::access::{Access, Identity, Principal, Verdict};
+use crate::access::{Access, Principal, Verdict};
 use crate::engine::ConnectionId;
 use crate::message::SharedMessage;
 use crate::queue::Queue;
@@ -165,10 +165,11 @@ impl Session {
     }
 }
 
-/// What the log knows of somebody: a name.
-pub(crate) fn principal_of(identity: &Identity) -> Principal {
+/// What the log knows of somebody: names.
+pub(crate) fn principal_of(key: &SessionKey) -> Principal {
     Principal {
-        identity: identity.clone(),
+        identity: key.identity.clone(),
+        client_id: Some(key.client_id.to_text()),
         certificate_serial: None,
         presence_topic: None,
         address: "".into(),

@@ -20,6 +20,11 @@ impl ClientId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same text, shared.
+    pub(crate) fn to_text(&self) -> Arc<str> {
+        Arc::clone(&self.0)
+    }
 }
 
 /// Names a session: nobody can take over the session of another identity, whatever client id they send.

@@ -36,6 +36,7 @@ impl Authenticate for Everybody {
         Box::pin(async move {
             Ok(Principal {
                 identity: Identity::new("anonymous"),
+                client_id: None,
                 certificate_serial: None,
                 presence_topic: None,
                 address: Arc::from(attempt.address),

@@ -47,6 +47,7 @@ impl Exchange for Asked {
                 Some(name) if name.starts_with(b"user:") => ExchangeStep::Done {
                     principal: Principal {
                         identity: Identity::new(str::from_utf8(name).unwrap()),
+                        client_id: None,
                         certificate_serial: None,
                         presence_topic: None,
                         address: Arc::clone(&self.address),

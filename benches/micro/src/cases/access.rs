@@ -17,6 +17,7 @@ fn device() -> (Rights, Principal) {
     let identity = rights.device_identity(DeviceId::parse(DEVICE).expect("an id"));
     let principal = Principal {
         identity,
+        client_id: None,
         certificate_serial: None,
         presence_topic: None,
         address: "127.0.0.1:1".into(),

@@ -79,6 +79,7 @@ impl Desk {
     fn verdict(&self, identity: &Identity, action: AclAction, topic: &str) -> anyhow::Result<Verdict> {
         let principal = Principal {
             identity: identity.clone(),
+            client_id: None,
             certificate_serial: None,
             presence_topic: None,
             address: "".into(),

@@ -130,10 +130,8 @@ fn note_difference(at: usize, access: Access, topic: &str, notes: &mut Vec<(usiz
         notes.push((at, why.to_owned()));
     }
     if topic.split('/').any(|level| level == "{client}") {
-        notes.push((
-            at,
-            "rules do not know client ids yet: this one allows nothing, and denies every client".to_owned(),
-        ));
+        let why = "a client id is what its client chose: whoever may connect may take this one";
+        notes.push((at, why.to_owned()));
     }
 }
 
@@ -226,7 +224,7 @@ mod tests {
             ("user", 1, "without a name"),
             ("allow all", 1, "no keyword"),
             ("topic deny a", 1, "as a whole"),
-            ("pattern read %c/a", 1, "client ids"),
+            ("pattern read %c/a", 1, "client id"),
         ] {
             let notes = convert(text).notes;
             assert!(notes.iter().any(|(at, why)| *at == line && why.contains(says)), "{text}: {notes:?}");

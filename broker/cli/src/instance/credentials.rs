@@ -1,14 +1,15 @@
 //! What lets clients in without a certificate: API tokens from the database, users of a file.
 
 use std::collections::HashSet;
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use mooring_auth::token::Finding;
 use mooring_auth::{
-    AuthError, FoundToken, LiveTokens, Method, PasswordFile, PasswordFileMethod, Rights, ScramUsers, TokenMethod,
-    TokenSource, token_credential,
+    AuthError, FoundToken, LiveTokens, Method, PasswordFile, PasswordFileMethod, Rights, ScramUsers, Secret,
+    SecretKind, TokenMethod, TokenSource, token_credential,
 };
 use mooring_core::{Identity, SessionSelector};
 use mooring_protocol::ReasonCode;
@@ -112,8 +113,8 @@ const LOOK_BACK: time::Duration = time::Duration::minutes(10);
 
 async fn end_expired(live: &LiveTokens, node: &Node) {
     let now_ms = u64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
-    for token in live.take_expired(now_ms) {
-        end(token, "the token has expired", node).await;
+    for credential in live.take_expired(now_ms) {
+        end(credential, "the token has expired", node).await;
     }
 }
 
@@ -129,15 +130,15 @@ impl Ended {
         let now = OffsetDateTime::now_utc();
         let Ok(ended) = store.tokens_ended_since(self.looked_at - LOOK_BACK).await else { return };
         for token in ended.iter().filter(|token| !self.known.contains(token)) {
-            end(*token, "the token is revoked, or its user's account is shut", node).await;
+            end(token_credential(*token), "the token is revoked, or its user's account is shut", node).await;
         }
         self.looked_at = now;
         self.known = ended.into_iter().collect();
     }
 }
 
-async fn end(token: Uuid, why: &str, node: &Node) {
-    let selector = SessionSelector::CertificateSerial(token_credential(token));
+async fn end(credential: Arc<str>, why: &str, node: &Node) {
+    let selector = SessionSelector::CertificateSerial(credential);
     node.disconnect(selector, ReasonCode::NotAuthorized, why, false).await;
 }
 
@@ -148,8 +149,9 @@ struct StoredTokens {
 }
 
 impl TokenSource for StoredTokens {
-    fn find(&self, hash: [u8; 32]) -> Finding<'_> {
-        let store = self.store.clone();
+    fn find<'a>(&'a self, presented: &'a str) -> Finding<'a> {
+        let Some(secret) = Secret::parse(SecretKind::ApiToken, presented) else { return Box::pin(ready(Ok(None))) };
+        let (store, hash) = (self.store.clone(), secret.hash());
         let found = self.runtime.spawn(async move { store.token_by_hash(&hash, OffsetDateTime::now_utc()).await });
         Box::pin(async move {
             match found.await {
@@ -163,5 +165,10 @@ impl TokenSource for StoredTokens {
 
 fn found_token(token: Token) -> FoundToken {
     let expires = token.expires_at.map(|at| u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default());
-    FoundToken { id: token.id, user: token.user, scopes: token.scopes, expires_unix_ms: expires }
+    FoundToken {
+        credential: token_credential(token.id),
+        user: token.user,
+        scopes: token.scopes,
+        expires_unix_ms: expires,
+    }
 }

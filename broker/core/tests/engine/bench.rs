@@ -461,6 +461,7 @@ impl Bench {
 pub(crate) fn principal(presence_topic: Option<&str>) -> Principal {
     Principal {
         identity: Identity::new("someone"),
+        client_id: None,
         certificate_serial: Some("0a".into()),
         presence_topic: presence_topic.map(|topic| TopicNameBuf::parse(topic).unwrap()),
         address: "192.0.2.1:1".into(),

@@ -202,6 +202,7 @@ impl World {
         let presence = presence_topic(client, identity).map(|topic| TopicNameBuf::parse(&topic).unwrap());
         Principal {
             identity: Identity::new(identity),
+            client_id: None,
             certificate_serial: None,
             presence_topic: presence,
             address: "192.0.2.1:1".into(),

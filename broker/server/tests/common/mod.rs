@@ -75,6 +75,7 @@ impl Authenticate for ByName {
                 attempt.connect.username.and_then(|name| TopicNameBuf::parse(&format!("presence/{name}")).ok());
             Ok(Principal {
                 identity: Identity::new(&identity),
+                client_id: None,
                 certificate_serial: attempt.peer_certificate.map(|_| Arc::from("01")),
                 presence_topic,
                 address: Arc::from(attempt.address),
