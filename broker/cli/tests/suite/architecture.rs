@@ -16,10 +16,27 @@ const MAP: &[(&str, &[&str])] = &[
     ("auth-plugin", &["protocol", "core", "certs"]),
     ("api/oauth", &["certs", "store", "accounts"]),
     ("api", &["protocol", "core", "server", "auth", "certs", "store", "accounts", "oauth"]),
+    ("api/accounts", &["auth", "store"]),
     ("firmware/device", &["protocol"]),
     ("firmware/sim", &["protocol", "device"]),
     ("benches", &["protocol"]),
-    ("broker/cli", &["protocol", "core", "log", "server", "auth", "certs", "store", "api", "accounts", "oauth", "sim", "conformance"]),
+    (
+        "broker/cli",
+        &[
+            "protocol",
+            "core",
+            "log",
+            "server",
+            "auth",
+            "certs",
+            "store",
+            "api",
+            "accounts",
+            "oauth",
+            "sim",
+            "conformance",
+        ],
+    ),
 ];
 
 fn root() -> PathBuf {

@@ -1,0 +1,1 @@
+//! Accounts of people: sign-up, sign-in, passwords, second factors, sessions.
