@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use mooring_auth::{Secret, SecretKind};
 use mooring_certs::{ClientUuid, CsrError, DeviceId, Issued, LeafIdentity, SigningRequest, SpiffeKind, Validity};
 use mooring_core::Identity;
-use mooring_store::{CertificateHolder, EnrolError, NewCertificate, RenewError, StoreError};
+use mooring_store::{BatchRefusal, CertificateHolder, EnrolError, NewCertificate, RenewError, StoreError};
 use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -195,8 +195,18 @@ fn enrolment_problem(error: EnrolError) -> Problem {
         ),
         EnrolError::Expired => Problem::enrolment_secret_expired("Have the operator make a new secret for the device."),
         EnrolError::Retired => Problem::device_retired("A retired device gets no certificate."),
+        EnrolError::Batch(refusal) => batch_problem(&refusal),
         EnrolError::Store(StoreError::NotFound { .. }) => Problem::not_found("There is no such device."),
         EnrolError::Store(error) => error.into(),
+    }
+}
+
+/// The names of batches are no secret of whoever has proved to be in one.
+fn batch_problem(refusal: &BatchRefusal) -> Problem {
+    match refusal {
+        BatchRefusal::Quota { .. } => Problem::batch_full(format!("{refusal}. Have the operator raise its quota.")),
+        BatchRefusal::Ended { .. } => Problem::batch_ended(format!("{refusal}. Have the operator extend it.")),
+        BatchRefusal::Unknown(_) | BatchRefusal::Model { .. } => Problem::batch_ended(format!("{refusal}.")),
     }
 }
 

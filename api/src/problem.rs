@@ -53,6 +53,8 @@ problems! {
     enrolment_secret_wrong = UNAUTHORIZED, "enrolment-secret-wrong", "Unknown device or wrong enrolment secret";
     enrolment_secret_used = CONFLICT, "enrolment-secret-used", "The enrolment secret was used";
     enrolment_secret_expired = FORBIDDEN, "enrolment-secret-expired", "The enrolment secret has expired";
+    batch_ended = FORBIDDEN, "batch-ended", "The batch takes no further devices";
+    batch_full = FORBIDDEN, "batch-full", "The batch has as many devices as it may";
     device_retired = FORBIDDEN, "device-retired", "The device is retired";
     certificate_not_in_force = FORBIDDEN, "certificate-not-in-force", "The certificate is no longer in force";
     key_generation_refused = FORBIDDEN, "key-generation-refused", "Keys are made by devices alone";

@@ -1,9 +1,12 @@
 //! Devices: what was made, and how it is.
 
+use std::collections::BTreeMap;
+
 use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::batches;
 use crate::certificates::revoke_certificates_of_device;
 use crate::grants::end_grants_of_device;
 use crate::sql::{Param, ROWS_PER_STATEMENT_MAX, Row, params};
@@ -52,6 +55,12 @@ pub struct Device {
     pub presence: Presence,
     /// The time of its newest telemetry.
     pub last_telemetry_at: Option<OffsetDateTime>,
+    /// The room in which its owner has put it.
+    pub room: Option<Uuid>,
+    /// Nothing that is older is for its present owner's eyes.
+    pub history_from: Option<OffsetDateTime>,
+    /// Counts the changes that people and operators make: of name, room, owner and tags.
+    pub version: u64,
 }
 
 /// Whether a device is connected, since when, and why it changed.
@@ -69,19 +78,21 @@ impl Store {
     /// Makes devices with their enrolment secrets and claim codes: all of them or none.
     ///
     /// # Errors
-    /// [`crate::StoreError::Conflict`] when an id or a secret exists.
+    /// [`crate::StoreError::Conflict`] when an id or a secret exists, [`crate::StoreError::Invalid`] when a batch does not take them.
     pub async fn create_devices(&self, devices: &[NewDevice], now: OffsetDateTime) -> Result<()> {
         let mut tx = self.begin().await?;
-        for devices in devices.chunks(ROWS_PER_STATEMENT_MAX) {
-            let rows = |row: fn(&NewDevice, OffsetDateTime) -> Vec<Param<'_>>| {
-                devices.iter().flat_map(|device| row(device, now)).collect::<Vec<_>>()
-            };
-            insert(&mut tx, "devices (id, model, batch, created_at)", 4, &rows(device_row)).await?;
-            insert(&mut tx, "shadows (device_id)", 1, &rows(shadow_row)).await?;
-            let secrets = "enrolment_secrets (hash, device_id, created_at, expires_at)";
-            insert(&mut tx, secrets, 4, &rows(enrolment_secret_row)).await?;
-            insert(&mut tx, "claim_codes (device_id, hash, created_at)", 3, &rows(claim_code_row)).await?;
+        // In the order of names, so that two calls lock batches in the same order.
+        let mut wanted: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for device in devices {
+            if let Some(batch) = &device.batch {
+                *wanted.entry((batch, &device.model)).or_default() += 1;
+            }
         }
+        for ((batch, model), count) in wanted {
+            let reserved = batches::reserve(&mut tx, batch, model, count, now).await?;
+            reserved.map_err(|refusal| StoreError::Invalid { what: refusal.to_string() })?;
+        }
+        insert_devices(&mut tx, devices, now).await?;
         tx.commit().await
     }
 
@@ -104,12 +115,29 @@ impl Store {
         page.page(&rows, device, |device| device.id.to_string())
     }
 
+    /// The devices that a person owns or has a part in at `now`, by id.
+    pub async fn devices_of_person(&self, user: Uuid, now: OffsetDateTime, page: &PageRequest) -> Result<Page<Device>> {
+        let sql = "WITH mine AS (\
+             SELECT id FROM devices WHERE owner_id = $1 AND id > $2 \
+             UNION SELECT device_id FROM grants WHERE user_id = $1 AND device_id > $2 \
+             AND ended_at IS NULL AND (until_at IS NULL OR until_at > $3) \
+             UNION SELECT device_id FROM grants JOIN organisation_members USING (organisation_id) \
+             WHERE organisation_members.user_id = $1 AND device_id > $2 \
+             AND ended_at IS NULL AND (until_at IS NULL OR until_at > $3)) \
+             SELECT devices.* FROM devices JOIN mine ON mine.id = devices.id ORDER BY devices.id LIMIT $4";
+        let rows = self.rows(sql, &params![user, page.after_uuid()?, now, page.rows()]).await?;
+        page.page(&rows, device, |device| device.id.to_string())
+    }
+
     /// Names a device.
     ///
     /// # Errors
     /// [`crate::StoreError::NotFound`].
     pub async fn rename_device(&self, id: Uuid, name: &str) -> Result<()> {
-        match self.execute("UPDATE devices SET name = $2 WHERE id = $1", &params![id, name]).await? {
+        match self
+            .execute("UPDATE devices SET name = $2, version = version + 1 WHERE id = $1", &params![id, name])
+            .await?
+        {
             0 => Err(StoreError::NotFound { what: "device" }),
             _ => Ok(()),
         }
@@ -148,6 +176,21 @@ impl Store {
     }
 }
 
+/// Makes devices within a transaction that has places for them in their batches.
+pub(crate) async fn insert_devices(tx: &mut Tx, devices: &[NewDevice], now: OffsetDateTime) -> Result<()> {
+    for devices in devices.chunks(ROWS_PER_STATEMENT_MAX) {
+        let rows = |row: fn(&NewDevice, OffsetDateTime) -> Vec<Param<'_>>| {
+            devices.iter().flat_map(|device| row(device, now)).collect::<Vec<_>>()
+        };
+        insert(tx, "devices (id, model, batch, created_at)", 4, &rows(device_row)).await?;
+        insert(tx, "shadows (device_id)", 1, &rows(shadow_row)).await?;
+        let secrets = "enrolment_secrets (hash, device_id, created_at, expires_at)";
+        insert(tx, secrets, 4, &rows(enrolment_secret_row)).await?;
+        insert(tx, "claim_codes (device_id, hash, created_at)", 3, &rows(claim_code_row)).await?;
+    }
+    Ok(())
+}
+
 async fn insert(tx: &mut Tx, into: &'static str, columns: usize, values: &[Param<'_>]) -> Result<u64> {
     let rows = tx.rows_of_placeholders(values.len() / columns, columns);
     tx.execute(AssertSqlSafe(format!("INSERT INTO {into} VALUES {rows}")), values).await
@@ -169,7 +212,7 @@ fn claim_code_row(device: &NewDevice, now: OffsetDateTime) -> Vec<Param<'_>> {
     params![device.id, &device.claim_code_hash, now].into()
 }
 
-fn device(row: &Row) -> Result<Device> {
+pub(crate) fn device(row: &Row) -> Result<Device> {
     Ok(Device {
         id: row.get("id")?,
         model: row.get("model")?,
@@ -186,5 +229,8 @@ fn device(row: &Row) -> Result<Device> {
             reason: row.get("presence_reason")?,
         },
         last_telemetry_at: row.time_opt("last_telemetry_at")?,
+        room: row.get("room_id")?,
+        history_from: row.time_opt("history_from")?,
+        version: row.count("version")?,
     })
 }

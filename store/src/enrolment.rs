@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::certificates::{certificate as certificate_of, insert_certificate};
 use crate::sql::{Row, params};
 use crate::tx::Tx;
-use crate::{CertificateHolder, NewCertificate, Result, Store, StoreError};
+use crate::{BatchRefusal, CertificateHolder, NewCertificate, Result, Store, StoreError};
 
 /// Why a device may not enrol.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum EnrolError {
     /// The device is out of service.
     #[error("the device is retired")]
     Retired,
+    /// Its batch takes no first enrolments any more.
+    #[error(transparent)]
+    Batch(#[from] BatchRefusal),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -168,7 +171,10 @@ async fn check_in_service(tx: &mut Tx, device: Uuid) -> Result<Option<bool>> {
     row.map(|row| Ok(row.time_opt("retired_at")?.is_none())).transpose()
 }
 
-const SECRET_AND_DEVICE: &str = "SELECT secrets.device_id, secrets.expires_at, secrets.used_at, devices.retired_at \
+/// With the batch, whose end only the first enrolment of a device has to meet. Its quota is met since the device was made.
+const SECRET_AND_DEVICE: &str = "SELECT secrets.device_id, secrets.expires_at, secrets.used_at, devices.retired_at, \
+     devices.enrolled_at, devices.batch, \
+     (SELECT until_at FROM batches WHERE batches.name = devices.batch) AS batch_until_at \
      FROM enrolment_secrets AS secrets JOIN devices ON devices.id = secrets.device_id WHERE secrets.hash = $1";
 
 fn check_secret(secret: Option<Row>, device: Uuid, now: OffsetDateTime) -> Result<(), EnrolError> {
@@ -182,6 +188,17 @@ fn check_secret(secret: Option<Row>, device: Uuid, now: OffsetDateTime) -> Resul
     } else if secret.time("expires_at")? <= now {
         Err(EnrolError::Expired)
     } else {
-        Ok(())
+        check_batch(&secret, now)
+    }
+}
+
+fn check_batch(secret: &Row, now: OffsetDateTime) -> Result<(), EnrolError> {
+    let is_first = secret.time_opt("enrolled_at")?.is_none();
+    match secret.time_opt("batch_until_at")? {
+        Some(until) if is_first && until <= now => {
+            let batch = secret.get::<Option<String>>("batch")?.unwrap_or_default();
+            Err(BatchRefusal::Ended { batch, until }.into())
+        }
+        _ => Ok(()),
     }
 }

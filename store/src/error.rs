@@ -78,11 +78,15 @@ fn from_database(error: &dyn DatabaseError) -> StoreError {
 
 /// What a unique constraint is about, by its name: `users_name_folded_key` in Postgres, `users.name_folded` in SQLite.
 fn conflicting_thing(error: &dyn DatabaseError) -> &'static str {
-    const THINGS: [(&str, &str); 9] = [
+    const THINGS: &[(&str, &str)] = &[
+        ("oauth_clients", "client"),
         ("name_folded", "user name"),
         ("email_folded", "e-mail address"),
         ("enrolment_secrets", "enrolment secret"),
         ("certificates", "certificate serial"),
+        ("batches", "batch"),
+        ("factory_stations", "station"),
+        ("manufacturer", "manufacturer's certificate"),
         ("devices", "device"),
         ("users", "user"),
         ("tokens", "token"),

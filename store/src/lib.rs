@@ -12,7 +12,9 @@
 //! - A call that fails wrote nothing, with one exception: when Postgres is [`StoreError::Unavailable`] while it answers a commit, the call may have
 //!   been done. [`Store::ingest`] can be repeated all the same; others say so when they are, with a conflict.
 
+mod accesses;
 mod audit;
+mod batches;
 mod certificates;
 mod claims;
 mod commands;
@@ -20,31 +22,57 @@ mod devices;
 mod enrolment;
 mod error;
 mod events;
+mod factory;
 mod grants;
+mod history;
+mod idempotency;
 mod ingest;
+mod invites;
 mod merge_patch;
+mod oauth;
+mod oauth_clients;
+mod oauth_devices;
+mod organisations;
 mod page;
+mod registry;
+mod rooms;
 mod schema;
 mod shadows;
 mod sql;
 mod store;
 mod tokens;
+mod trust;
 mod tx;
 mod users;
 
+pub use accesses::{Access, AccessRow};
 pub use audit::{AuditRow, AuditVerdict};
+pub use batches::{Batch, BatchFinding, BatchRefusal, FindingKind, NewBatch};
 pub use certificates::{Certificate, CertificateHolder, NewCertificate, RevocationReason, RevokedSerial};
-pub use claims::{ClaimError, Ownership};
+pub use claims::{ClaimError, ClaimPolicy, LetGo, Ownership, Transfer};
 pub use commands::{Command, CommandResult, NewCommand};
 pub use devices::{Device, NewDevice, Presence};
 pub use enrolment::{EnrolError, RenewError};
 pub use error::{Result, StoreError};
 pub use events::{DeadLetter, DuplicateEvent, EventFilter, EventKind, EventRow};
-pub use grants::{Grant, GrantRole, NewGrant};
+pub use factory::{FactoryEntry, FactoryLine, FactoryLog, ImportError, ImportReport, Station};
+pub use grants::{
+    Grant, GrantChange, GrantFilter, GrantRecord, GrantRole, Grantee, NewGrant, id_of_holder as id_of_grant_holder,
+};
+pub use history::{Bucket, EventsSince, HistoryQuery, Series};
+pub use idempotency::{IDEMPOTENCY_LIFETIME, Idempotent};
 pub use ingest::{IngestBatch, Ingested, NewEvent, PresenceChange};
+pub use invites::{Accepted, Accepting, Invite, InviteError, InviteKey, NewInvite, Offer};
 pub use merge_patch::merge_patch;
+pub use oauth::{Exchange, ExchangeError, NewOauthCode, OauthCode, OauthFamily, RefreshToken, SignedIn};
+pub use oauth_clients::OauthClient;
+pub use oauth_devices::{DeviceDecision, DevicePollError, DeviceRequest, NewDeviceCode};
+pub use organisations::{Organisation, OrganisationMember, OrganisationRole};
 pub use page::{Cursor, Page, PageRequest};
+pub use registry::{DeviceGroup, DeviceQuery, TAGS_MAX};
+pub use rooms::{DeviceChange, Room};
 pub use shadows::{Desired, Shadow};
 pub use store::{Store, StoreOptions};
 pub use tokens::{NewToken, Token};
+pub use trust::{ManufacturerAuthority, ManufacturerCertificate, ManufacturerError};
 pub use users::{NewUser, User};

@@ -18,9 +18,19 @@ macro_rules! migrations {
 
 const POSTGRES: &Migrations = migrations!["postgres":
     1 "0001_initial",
+    10 "0010_batches",
+    11 "0011_manufacturers",
+    12 "0012_late_renewals",
+    40 "0040_oauth",
+    50 "0050_sharing",
 ];
 const SQLITE: &Migrations = migrations!["sqlite":
     1 "0001_initial",
+    10 "0010_batches",
+    11 "0011_manufacturers",
+    12 "0012_late_renewals",
+    40 "0040_oauth",
+    50 "0050_sharing",
 ];
 
 /// What brings a Postgres database up to this version.

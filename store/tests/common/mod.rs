@@ -97,7 +97,7 @@ pub(crate) fn new_device() -> NewDevice {
     NewDevice {
         id,
         model: "washer".to_owned(),
-        batch: Some("2026-w09".to_owned()),
+        batch: None,
         enrolment_secret_hash: hash_of(id, b's'),
         enrolment_expires_at: NOW + Duration::days(30),
         claim_code_hash: hash_of(id, b'c'),

@@ -6,6 +6,7 @@
 mod common;
 
 mod audit;
+mod batches;
 mod certificates;
 mod claims;
 mod commands;
@@ -13,8 +14,13 @@ mod connect;
 mod devices;
 mod enrolment;
 mod events;
+mod factory;
 mod ingest;
 mod ingest_effects;
+mod oauth;
 mod outage;
+mod registry;
 mod shadows;
+mod sharing;
+mod trust;
 mod users;
