@@ -47,7 +47,7 @@ impl KeySecret {
     }
 
     /// Encrypts, under a new salt and nonce.
-    pub(crate) fn seal(&self, plain: &[u8]) -> Result<Vec<u8>> {
+    pub fn seal(&self, plain: &[u8]) -> Result<Vec<u8>> {
         let random = SystemRandom::new();
         let (mut salt, mut nonce) = ([0; SALT_BYTES], [0; NONCE_LEN]);
         random.fill(&mut salt)?;
@@ -61,7 +61,7 @@ impl KeySecret {
     }
 
     /// Decrypts; none when the secret is another one, or the bytes were changed.
-    pub(crate) fn open(&self, sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    pub fn open(&self, sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>> {
         let Some((header, ciphertext)) = sealed.split_at_checked(HEADER_BYTES) else { return Ok(None) };
         let Some(([VERSION], rest)) = header.split_first_chunk::<1>() else { return Ok(None) };
         let Some((costs, rest)) = rest.split_first_chunk::<12>() else { return Ok(None) };
