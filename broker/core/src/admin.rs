@@ -6,7 +6,7 @@ use crate::access::Identity;
 use crate::connection::{State, is_server_disconnect};
 use crate::engine::{ConnectionId, DisconnectCause, Engine, Now, SessionInfo, SessionSelector};
 use crate::notice::NoticeKind;
-use crate::session::{DropCause, Session};
+use crate::session::Session;
 use crate::session_key::SessionKey;
 use crate::subscribe::Waits;
 
@@ -30,7 +30,7 @@ impl Engine {
             .subscriptions_of(place)
             .into_iter()
             .filter_map(|(filter, _)| {
-                let verdict = self.access.subscribe(&session.principal, filter.as_filter().inner());
+                let verdict = self.access.keep(&session.principal, filter.as_filter().inner());
                 (!verdict.allow).then_some((filter, verdict.rule))
             })
             .collect();
@@ -49,20 +49,19 @@ impl Engine {
         self.drop_unwanted(place);
     }
 
-    /// Drops what waits in a queue and matches no subscription any more. What is only in the log is looked at when it is read.
+    /// Withdraws what is in a queue and matches no subscription any more. What is only in the log is looked at when it is read.
     fn drop_unwanted(&mut self, place: u32) {
         let Some(session) = self.sessions.get_mut(place) else { return };
         session.recheck_before = session.queue.next_sequence();
         let waiting: Vec<(u64, mooring_protocol::TopicNameBuf)> = session
             .queue
-            .waiting()
+            .iter()
             .filter(|entry| !entry.is_held())
             .filter_map(|entry| Some((entry.sequence, entry.topic()?)))
             .collect();
         for (sequence, topic) in waiting {
             if !self.is_wanted(place, topic.as_name()) {
-                self.finish_entry(place, sequence);
-                self.count_drop(place, DropCause::Revoked);
+                self.withdraw(place, sequence);
             }
         }
         let connection = self.sessions.get(place).and_then(|session| session.connection);

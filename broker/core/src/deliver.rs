@@ -9,7 +9,7 @@ use crate::connection::{State, Written};
 use crate::engine::{ConnectionId, Engine, Now};
 use crate::message::{MessageId, SharedMessage};
 use crate::outgoing::{Copy, Outgoing, SharedFrames};
-use crate::queue::{Body, Entry, EntryState, packet_id_of};
+use crate::queue::{Entry, EntryState, packet_id_of, queued_bytes};
 use crate::record::{Delivery, Record};
 use crate::session::DropCause;
 use crate::topic_index::LocalTarget;
@@ -40,6 +40,8 @@ impl<'a> Fresh<'a> {
 enum Next {
     Sent,
     Drop(u64, DropCause),
+    /// The right to it was withdrawn.
+    Withdraw(u64),
     Wait,
 }
 
@@ -81,7 +83,7 @@ impl Engine {
         let place = *place;
         let limits = &self.config.limits;
         let (messages_max, bytes_max) = (limits.queue_messages_max, limits.queue_bytes_max);
-        let size = message.size_bytes();
+        let size = queued_bytes(message.size_bytes());
         let Some(session) = self.sessions.get(place) else { return Enqueued::Dropped };
         if session.queue.len() >= messages_max || session.queue.bytes() + size > bytes_max {
             self.drop_expired(now, place);
@@ -97,19 +99,9 @@ impl Engine {
         }
         let Some(session) = self.sessions.get_mut(place) else { return Enqueued::Dropped };
         let sequence = session.queue.next_sequence();
-        session.queue.push(Entry {
-            sequence,
-            id: None,
-            recorded: 0,
-            size_bytes: u32::try_from(size).unwrap_or(u32::MAX),
-            expires_at_unix_ms: message.expires_at_unix_ms,
-            body: Body::Held(message.clone()),
-            qos,
-            retain,
-            state: EntryState::Open,
-            ids: ids.clone(),
-            group: group.clone(),
-        });
+        let mut entry = Entry::of(sequence, message, (qos, retain));
+        (entry.ids, entry.group) = (ids.clone(), group.clone());
+        session.queue.push(entry);
         self.held_bytes += size;
         self.counters.queued_bytes += size as u64;
         if session.durable && self.log.is_enabled() {
@@ -129,10 +121,9 @@ impl Engine {
         // A message that is about to go out stays.
         let release = over && (session.connection.is_none() || session.queue.len() > READ_AHEAD);
         let Some(entry) = session.queue.entry(sequence) else { return };
-        entry.id = Some(id);
+        entry.set_id(id);
         entry.recorded = recorded;
-        if release && matches!(entry.body, Body::Held(_)) {
-            entry.body = Body::InLog;
+        if release && entry.take_message().is_some() {
             self.held_bytes = self.held_bytes.saturating_sub(entry.size_bytes as usize);
         }
     }
@@ -148,6 +139,7 @@ impl Engine {
                     self.finish_entry(place, sequence);
                     self.count_drop(place, cause);
                 }
+                Next::Withdraw(sequence) => self.withdraw(place, sequence),
                 Next::Wait => break,
             }
         }
@@ -191,8 +183,11 @@ impl Engine {
             return Next::Wait;
         }
         // [MQTT-4.3.3-7] a message that was sent once is not dropped for its age: the client may hold its packet id.
-        if !dup && entry.state == EntryState::Open && entry.expires_at_unix_ms.is_some_and(|at| at <= now.unix_ms) {
+        if !dup && entry.state == EntryState::Open && entry.is_expired(now.unix_ms) {
             return Next::Drop(sequence, DropCause::Expired);
+        }
+        if entry.state == EntryState::Withdrawn {
+            return Next::Withdraw(sequence);
         }
         if entry.qos == QoS::ExactlyOnce && !self.log.is_durable(entry.recorded) {
             self.log_waiters.push(Reverse((entry.recorded, LogWaiter::Queue(place, session_id))));
@@ -204,13 +199,11 @@ impl Engine {
             session.queue.advance();
             return Next::Sent;
         }
-        let message = match &entry.body {
-            Body::Held(message) => message.clone(),
-            Body::Reading => return Next::Wait,
-            Body::InLog => {
+        let Some(message) = entry.message().cloned() else {
+            if !entry.is_reading() {
                 self.read_ahead(place);
-                return Next::Wait;
             }
+            return Next::Wait;
         };
         let copy =
             Copy { dup, qos: entry.qos, retain: entry.retain, packet_id: Some(packet_id), ids: entry.ids.as_slice() };
@@ -236,8 +229,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(place) else { return };
         let session_id = session.id;
         for entry in session.queue.upcoming(READ_AHEAD) {
-            if let (Body::InLog, EntryState::Open, Some(id)) = (&entry.body, entry.state, entry.id) {
-                entry.body = Body::Reading;
+            if let Some(id) = entry.begin_reading() {
                 let waiting = self.readers.entry(id).or_default();
                 if waiting.is_empty() {
                     self.reads.push_back(id);
@@ -257,18 +249,16 @@ impl Engine {
             let wanted = !recheck || message.is_some_and(|message| self.is_wanted(place, message.topic.as_name()));
             let Some(session) = self.sessions.get_mut(place) else { continue };
             let Some(entry) = session.queue.entry(sequence) else { continue };
-            let cause = match message {
+            match message {
                 Some(message) if wanted => {
                     self.held_bytes += entry.size_bytes as usize;
-                    entry.body = Body::Held(message.clone());
-                    None
+                    entry.hold_message(message);
                 }
-                Some(_) => Some(DropCause::Revoked),
-                None => Some(DropCause::Damaged),
-            };
-            if let Some(cause) = cause {
-                self.finish_entry(place, sequence);
-                self.count_drop(place, cause);
+                Some(_) => self.withdraw(place, sequence),
+                None => {
+                    self.finish_entry(place, sequence);
+                    self.count_drop(place, DropCause::Damaged);
+                }
             }
             self.pump(now, place, None);
         }
@@ -277,9 +267,9 @@ impl Engine {
     /// A queue entry is done.
     pub(crate) fn finish_entry(&mut self, place: u32, sequence: u64) {
         let Some(session) = self.sessions.get_mut(place) else { return };
-        if let Some((body, size)) = session.queue.finish(sequence) {
+        if let Some((was_held, size)) = session.queue.finish(sequence) {
             self.counters.queued_bytes = self.counters.queued_bytes.saturating_sub(size as u64);
-            if matches!(body, Body::Held(_)) {
+            if was_held {
                 self.held_bytes = self.held_bytes.saturating_sub(size);
             }
             if session.durable {
@@ -288,6 +278,40 @@ impl Engine {
                     session.done_records.push_back(recorded);
                 }
             }
+        }
+    }
+
+    /// The right to a message was withdrawn: it is not sent any more. But what its PUBLISH has begun is finished, since the client may hold the packet id
+    /// of QoS 2, and would take the next message with it for this one. [MQTT-4.3.3-7]
+    pub(crate) fn withdraw(&mut self, place: u32, sequence: u64) {
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        let (was_sent, session_id, durable) = (session.queue.was_sent(sequence), session.id, session.durable);
+        let is_out = session.connection.is_some() && session.queue.is_out(sequence);
+        let Some(entry) = session.queue.entry(sequence).filter(|entry| entry.state != EntryState::Released) else {
+            return;
+        };
+        let is_noted = entry.state == EntryState::Withdrawn;
+        let is_begun = was_sent && entry.qos == QoS::ExactlyOnce;
+        if !is_out && !is_begun {
+            self.finish_entry(place, sequence);
+            self.count_drop(place, DropCause::Revoked);
+            return;
+        }
+        // On this connection the client answers by itself; on the next, PUBREL takes the place of a PUBLISH that must not come again.
+        entry.state = if is_out { EntryState::Withdrawn } else { EntryState::Released };
+        if entry.take_message().is_some() {
+            self.held_bytes = self.held_bytes.saturating_sub(entry.size_bytes as usize);
+        }
+        if durable && !is_noted {
+            // Nor does it come again after a crash.
+            let record = match entry.qos {
+                QoS::ExactlyOnce => Record::Released { session: session_id, sequence },
+                QoS::AtLeastOnce | QoS::AtMostOnce => Record::Done { session: session_id, sequence },
+            };
+            entry.recorded = self.log.append(record);
+        }
+        if !is_out {
+            self.count_drop(place, DropCause::Revoked);
         }
     }
 
@@ -300,7 +324,7 @@ impl Engine {
         let expired: Vec<u64> = session
             .queue
             .waiting()
-            .filter(|entry| entry.expires_at_unix_ms.is_some_and(|at| at <= now.unix_ms))
+            .filter(|entry| entry.is_expired(now.unix_ms))
             .filter(|entry| !entry.is_held() && !session.queue.was_sent(entry.sequence))
             .map(|entry| entry.sequence)
             .collect();
@@ -328,16 +352,14 @@ impl Engine {
                 self.continue_replay(now, id);
             }
             // [MQTT-4.3.3-4] a PUBREC that refuses ends the handshake.
-            (Step::Rec, QoS::ExactlyOnce, EntryState::Open) if ack.reason.is_error() => {
+            (Step::Rec, QoS::ExactlyOnce, EntryState::Open | EntryState::Withdrawn) if ack.reason.is_error() => {
                 self.finish_entry(place, sequence);
                 self.pump(now, place, None);
             }
             (Step::Rec, QoS::ExactlyOnce, state) => {
                 entry.state = EntryState::Released;
-                let body = std::mem::replace(&mut entry.body, Body::InLog);
-                let size = entry.size_bytes as usize;
-                if matches!(body, Body::Held(_)) {
-                    self.held_bytes = self.held_bytes.saturating_sub(size);
+                if entry.take_message().is_some() {
+                    self.held_bytes = self.held_bytes.saturating_sub(entry.size_bytes as usize);
                 }
                 if durable && state == EntryState::Open {
                     entry.recorded = self.log.append(Record::Released { session: session_id, sequence });

@@ -5,7 +5,6 @@ use mooring_protocol::{DecodeError, Disconnect, PacketType, ReasonCode};
 use crate::connection::State;
 use crate::engine::{ConnectionId, DisconnectCause, Engine, Now};
 use crate::notice::NoticeKind;
-use crate::queue::Body;
 use crate::record::Record;
 use crate::slab::NONE;
 use crate::timer::Wake;
@@ -138,7 +137,7 @@ impl Engine {
         self.by_key.remove(&session.key);
         self.by_id.remove(&session.id.0);
         for entry in session.queue.iter() {
-            if matches!(entry.body, Body::Held(_)) {
+            if entry.message().is_some() {
                 self.held_bytes = self.held_bytes.saturating_sub(entry.size_bytes as usize);
             }
         }

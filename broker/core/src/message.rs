@@ -66,5 +66,9 @@ impl Message {
 /// What a message costs besides its topic, payload and properties: the struct, its counters and the allocator's share.
 pub const MESSAGE_OVERHEAD_BYTES: usize = 160;
 
+/// What an entry of a queue costs besides the message: itself, its share of what the list of them has to spare, and what the log keeps of it (its place on
+/// disk, the reference to it, and the same once more while it is written into a checkpoint).
+pub const QUEUE_ENTRY_BYTES: usize = 256;
+
 /// A message as one shard hands it on: shared, never changed.
 pub type SharedMessage = Arc<Message>;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mooring_protocol::{PacketId, QoS, SubscriptionId, TopicFilterBuf, TopicNameBuf};
 
-use crate::message::{MessageId, SharedMessage};
+use crate::message::{MessageId, QUEUE_ENTRY_BYTES, SharedMessage};
 
 /// Packet ids, which a place in the queue maps to.
 const PACKET_IDS: u64 = 65_535;
@@ -13,56 +13,134 @@ const PACKET_IDS: u64 = 65_535;
 /// An empty queue keeps this much room, so that a steady trickle does not allocate.
 const KEPT_ENTRIES_MAX: usize = 8;
 
+/// Entries that are done and wait for one before them, at most: a client that acknowledges all but one, against [MQTT-4.6.0-2], gets no more until it does.
+const GAPS_MAX: usize = 4096;
+
 /// Between two looks for expired entries in a full queue.
 const SWEEP_EVERY_MS: u64 = 1000;
 
 /// The record of an entry that must not go out until another shard has recorded it.
 pub(crate) const HELD: u64 = u64::MAX;
 
-/// One message for one session.
+/// A queue grows by a quarter of its length from here on: twice as much as it needs is a lot when it is long.
+const GROWS_BY_QUARTERS_FROM: usize = 64;
+
+/// One message for one session. There may be millions: no field is wider than it must be.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// The place in the queue over the session's life; the packet id follows from it.
     pub(crate) sequence: u64,
-    /// The message's number in the log; `None` when nothing was recorded.
-    pub(crate) id: Option<MessageId>,
+    /// The message's number in the log, or [`NO_ID`].
+    id: u64,
     /// The record that must be on disk before a QoS 2 message goes out.
     pub(crate) recorded: u64,
+    /// When the message expires, or [`NEVER`].
+    expires_at_unix_ms: u64,
+    /// The message, unless it is in the log alone.
+    message: Option<SharedMessage>,
+    /// The shared subscription that its session was chosen for.
+    pub(crate) group: Option<Arc<TopicFilterBuf>>,
+    pub(crate) ids: SubscriptionIdSet,
+    /// What it counts: the message, and [`QUEUE_ENTRY_BYTES`].
     pub(crate) size_bytes: u32,
-    pub(crate) expires_at_unix_ms: Option<u64>,
-    pub(crate) body: Body,
+    /// Whether the log was asked for the message.
+    is_reading: bool,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) state: EntryState,
-    pub(crate) ids: SubscriptionIdSet,
-    /// The shared subscription that its session was chosen for.
-    pub(crate) group: Option<Arc<TopicFilterBuf>>,
 }
 
+/// The number of a message that was not recorded.
+const NO_ID: u64 = u64::MAX;
+/// The expiry of a message that has none.
+const NEVER: u64 = u64::MAX;
+
+const _: () = assert!(size_of::<Entry>() <= 72, "an entry is as small as the figure in its overhead says");
+
 impl Entry {
+    /// An entry for a message that is in memory.
+    pub(crate) fn of(sequence: u64, message: &SharedMessage, (qos, retain): (QoS, bool)) -> Self {
+        let entry = Self::in_log(sequence, message.size_bytes(), message.expires_at_unix_ms, (qos, retain));
+        Self { message: Some(SharedMessage::clone(message)), ..entry }
+    }
+
+    /// An entry for a message that is in the log alone, and counts so many bytes.
+    pub(crate) fn in_log(
+        sequence: u64,
+        message_bytes: usize,
+        expires_at_unix_ms: Option<u64>,
+        (qos, retain): (QoS, bool),
+    ) -> Self {
+        Self {
+            sequence,
+            id: NO_ID,
+            recorded: 0,
+            expires_at_unix_ms: expires_at_unix_ms.unwrap_or(NEVER),
+            message: None,
+            group: None,
+            ids: SubscriptionIdSet::None,
+            size_bytes: u32::try_from(queued_bytes(message_bytes)).unwrap_or(u32::MAX),
+            is_reading: false,
+            qos,
+            retain,
+            state: EntryState::Open,
+        }
+    }
+
+    /// The message's number in the log; `None` when nothing was recorded.
+    pub(crate) const fn id(&self) -> Option<MessageId> {
+        if self.id == NO_ID { None } else { Some(MessageId(self.id)) }
+    }
+
+    pub(crate) const fn set_id(&mut self, MessageId(id): MessageId) {
+        self.id = id;
+    }
+
     /// Whether it must not go out, nor be given up, until it is recorded.
     pub(crate) const fn is_held(&self) -> bool {
         self.recorded == HELD
     }
 
+    pub(crate) const fn is_expired(&self, now_unix_ms: u64) -> bool {
+        self.expires_at_unix_ms <= now_unix_ms && self.expires_at_unix_ms != NEVER
+    }
+
+    /// The message, when it is in memory.
+    pub(crate) const fn message(&self) -> Option<&SharedMessage> {
+        self.message.as_ref()
+    }
+
+    /// The message has come from the log.
+    pub(crate) fn hold_message(&mut self, message: &SharedMessage) {
+        (self.message, self.is_reading) = (Some(SharedMessage::clone(message)), false);
+    }
+
+    /// Gives up the message in memory, if it is there.
+    pub(crate) const fn take_message(&mut self) -> Option<SharedMessage> {
+        self.message.take()
+    }
+
+    pub(crate) const fn is_reading(&self) -> bool {
+        self.is_reading
+    }
+
+    /// The message is in the log alone, and wanted: says under which number, the first time.
+    pub(crate) fn begin_reading(&mut self) -> Option<MessageId> {
+        let id = self.id()?;
+        let begins = self.message.is_none() && !self.is_reading && self.state == EntryState::Open;
+        self.is_reading |= begins;
+        begins.then_some(id)
+    }
+
     /// The topic, when the message is in memory.
     pub(crate) fn topic(&self) -> Option<TopicNameBuf> {
-        match &self.body {
-            Body::Held(message) => Some(message.topic.clone()),
-            Body::InLog | Body::Reading => None,
-        }
+        Some(self.message.as_ref()?.topic.clone())
     }
 }
 
-/// Where the message is.
-#[derive(Clone, Debug)]
-pub(crate) enum Body {
-    /// In memory.
-    Held(SharedMessage),
-    /// In the log alone.
-    InLog,
-    /// Asked for.
-    Reading,
+/// What a message of so many bytes counts in a queue.
+pub(crate) const fn queued_bytes(message_bytes: usize) -> usize {
+    message_bytes + QUEUE_ENTRY_BYTES
 }
 
 /// How far the handshake is.
@@ -70,6 +148,8 @@ pub(crate) enum Body {
 pub(crate) enum EntryState {
     /// PUBLISH is to be sent or acknowledged.
     Open,
+    /// The right to it was withdrawn after PUBLISH went out: it is not sent again, but what it began is finished.
+    Withdrawn,
     /// PUBREC came: PUBREL and PUBCOMP are left.
     Released,
     /// Nothing is left; the entry waits for those before it.
@@ -84,8 +164,8 @@ pub(crate) enum SubscriptionIdSet {
     None,
     /// One.
     One([SubscriptionId; 1]),
-    /// More.
-    Many(Box<[SubscriptionId]>),
+    /// More. Twice boxed, as it is rare, and a slice is as long as two pointers.
+    Many(Box<Box<[SubscriptionId]>>),
 }
 
 impl SubscriptionIdSet {
@@ -106,8 +186,8 @@ impl SubscriptionIdSet {
     pub(crate) fn add(&mut self, id: SubscriptionId) {
         *self = match std::mem::take(self) {
             Self::None => Self::One([id]),
-            Self::One([first]) => Self::Many(Box::new([first, id])),
-            Self::Many(many) => Self::Many(many.iter().copied().chain([id]).collect()),
+            Self::One([first]) => Self::Many(Box::new(Box::new([first, id]))),
+            Self::Many(many) => Self::Many(Box::new(many.iter().copied().chain([id]).collect())),
         };
     }
 
@@ -163,16 +243,28 @@ impl Queue {
         self.next_sequence = self.next_sequence.max(entry.sequence + 1);
         self.live += 1;
         self.bytes += entry.size_bytes as usize;
+        let length = self.entries.len();
+        if length == self.entries.capacity() && length >= GROWS_BY_QUARTERS_FROM {
+            self.entries.reserve_exact(length / 4);
+        }
         self.entries.push_back(entry);
     }
 
-    /// The entry to send next. `None` when there is none, or none whose packet id is free.
+    /// The entry to send next. `None` when there is none, or none whose packet id is free, or too many wait for one that is not acknowledged.
     pub(crate) fn next_to_send(&mut self) -> Option<&mut Entry> {
         while self.entries.get(self.cursor).is_some_and(|entry| entry.state == EntryState::Done) {
             self.cursor += 1;
         }
+        if self.cursor.saturating_sub(self.inflight) > GAPS_MAX {
+            return None;
+        }
         let first = self.entries.front()?.sequence;
         self.entries.get_mut(self.cursor).filter(|entry| entry.sequence - first < PACKET_IDS)
+    }
+
+    /// Whether an entry was sent since the queue was last rewound.
+    pub(crate) fn is_out(&self, sequence: u64) -> bool {
+        self.place_of(sequence).is_some_and(|place| place < self.cursor)
     }
 
     /// Entries that are to be sent soon, after the next.
@@ -214,8 +306,8 @@ impl Queue {
         self.entries.get_mut(place).filter(|entry| entry.state != EntryState::Done)
     }
 
-    /// An entry is done, wherever it is. Returns the message that it held, and its size in bytes.
-    pub(crate) fn finish(&mut self, sequence: u64) -> Option<(Body, usize)> {
+    /// An entry is done, wherever it is. Returns whether it held its message, and its size in bytes.
+    pub(crate) fn finish(&mut self, sequence: u64) -> Option<(bool, usize)> {
         let place = self.place_of(sequence)?;
         let entry = self.entries.get_mut(place).filter(|entry| entry.state != EntryState::Done)?;
         entry.state = EntryState::Done;
@@ -225,7 +317,7 @@ impl Queue {
         if place < self.cursor {
             self.inflight = self.inflight.saturating_sub(1);
         }
-        let body = std::mem::replace(&mut entry.body, Body::InLog);
+        let was_held = entry.take_message().is_some();
         while self.entries.front().is_some_and(|entry| entry.state == EntryState::Done) {
             self.entries.pop_front();
             self.cursor = self.cursor.saturating_sub(1);
@@ -235,10 +327,18 @@ impl Queue {
         {
             self.entries.pop_back();
         }
-        if self.entries.is_empty() && self.entries.capacity() > KEPT_ENTRIES_MAX {
+        self.give_back();
+        Some((was_held, size))
+    }
+
+    /// Gives back room that nearly all is empty.
+    fn give_back(&mut self) {
+        let (length, capacity) = (self.entries.len(), self.entries.capacity());
+        if length == 0 && capacity > KEPT_ENTRIES_MAX {
             self.entries = VecDeque::new();
+        } else if capacity > 4 * length.max(GROWS_BY_QUARTERS_FROM) {
+            self.entries.shrink_to(2 * length);
         }
-        Some((body, size))
     }
 
     /// Whether to look for expired entries. Now and then only: a full queue is long, and every message for it would look through it.

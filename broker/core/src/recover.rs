@@ -3,7 +3,7 @@
 use mooring_protocol::{PacketId, TopicFilterBuf, Version};
 
 use crate::engine::{Engine, Now};
-use crate::queue::{Body, Entry, EntryState, Queue, SubscriptionIdSet};
+use crate::queue::{Entry, EntryState, Queue, SubscriptionIdSet};
 use crate::record::{Recovered, RecoveredSession, SubscriptionRecord};
 use crate::session::{Received, Session, SharedSubscription, Will, principal_of};
 use crate::session_key::SessionId;
@@ -126,20 +126,14 @@ impl Engine {
         let last_sent = recovered.queue.iter().take(usize::from(self.config.limits.inflight_max)).next_back();
         let sent_before = last_sent.map_or(0, |entry| entry.delivery.sequence + 1);
         let mut queue = Queue::recovered(recovered.next_sequence, sent_before);
-        for entry in &recovered.queue {
-            queue.push(Entry {
-                sequence: entry.delivery.sequence,
-                id: Some(entry.message),
-                recorded: 0,
-                size_bytes: u32::try_from(entry.size_bytes).unwrap_or(u32::MAX),
-                expires_at_unix_ms: entry.expires_at_unix_ms,
-                body: Body::InLog,
-                qos: entry.delivery.qos,
-                retain: entry.delivery.retain,
-                state: if entry.released { EntryState::Released } else { EntryState::Open },
-                ids: SubscriptionIdSet::from_numbers(&entry.delivery.subscription_identifiers),
-                group: None,
-            });
+        for known in &recovered.queue {
+            let delivery = &known.delivery;
+            let how = (delivery.qos, delivery.retain);
+            let mut entry = Entry::in_log(delivery.sequence, known.size_bytes, known.expires_at_unix_ms, how);
+            entry.set_id(known.message);
+            entry.state = if known.released { EntryState::Released } else { EntryState::Open };
+            entry.ids = SubscriptionIdSet::from_numbers(&delivery.subscription_identifiers);
+            queue.push(entry);
         }
         self.counters.queued_bytes += queue.bytes() as u64;
         queue

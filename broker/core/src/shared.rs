@@ -13,7 +13,7 @@ use crate::engine::{Engine, Now};
 use crate::group::{Choice, Member};
 use crate::limits::SharedStrategy;
 use crate::message::{Message, MessageId, SharedMessage};
-use crate::queue::{Body, EntryState, SubscriptionIdSet};
+use crate::queue::{EntryState, SubscriptionIdSet};
 use crate::record::{Record, SubscriptionRecord};
 use crate::session::SharedSubscription;
 use crate::session_key::SessionId;
@@ -287,13 +287,10 @@ impl Engine {
                 entry.group.as_ref().is_some_and(|group| **group == *filter)
                     && entry.state == EntryState::Open
                     && !entry.is_held()
-                    && entry.expires_at_unix_ms.is_none_or(|at| at > now.unix_ms)
+                    && !entry.is_expired(now.unix_ms)
             })
             .filter(|entry| (ends && entry.qos < QoS::ExactlyOnce) || !session.queue.was_sent(entry.sequence))
-            .filter_map(|entry| match &entry.body {
-                Body::Held(message) => Some((entry.sequence, message.clone())),
-                Body::InLog | Body::Reading => None,
-            })
+            .filter_map(|entry| Some((entry.sequence, entry.message()?.clone())))
             .collect();
         let home = home_of_topic(filter.as_str(), self.config.shards);
         for (sequence, message) in entries {

@@ -27,6 +27,7 @@ use crate::dirty::Dirty;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{CheckpointStep as Step, LogError, is_disk_full};
 use crate::live::{Live, NOWHERE};
+use crate::queue::QueueEntry;
 use crate::record_codec::put_stamp;
 use crate::wire::{Malformed, Reader, put_integer};
 
@@ -81,7 +82,7 @@ pub(crate) struct Batch {
     sessions: Rows<u64, Vec<u8>>,
     next_sequences: Rows<u64, u64>,
     subscriptions: Rows<(u64, Box<str>), Vec<u8>>,
-    queue: Rows<(u64, u64), Vec<u8>>,
+    queue: Rows<(u64, u64), QueueEntry>,
     received: Rows<(u64, u16), ()>,
     retained: Rows<u64, Vec<u8>>,
     messages: Rows<u64, MessageRow>,
@@ -130,7 +131,7 @@ impl Batch {
             self.next_sequences.push((session.0, Some(state.next_sequence)));
         }
         for sequence in changes.queue.into_keys() {
-            let row = state.entries.get(&sequence).map(crate::queue::QueueEntry::to_row);
+            let row = state.entries.get(sequence).cloned();
             self.queue.push(((session.0, sequence), row));
         }
     }
@@ -258,7 +259,7 @@ fn write_rows(transaction: &WriteTransaction, batch: &Batch) -> Result<(), redb:
     }
     let mut table = transaction.open_table(QUEUE)?;
     for (key, row) in &batch.queue {
-        put(&mut table, *key, row.as_deref())?;
+        put(&mut table, *key, row.as_ref().map(QueueEntry::to_row).as_deref())?;
     }
     let mut table = transaction.open_table(RECEIVED)?;
     for (key, row) in &batch.received {

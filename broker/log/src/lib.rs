@@ -19,6 +19,7 @@ mod checkpoint;
 mod dirty;
 mod disk;
 mod disk_log;
+mod entries;
 mod error;
 mod events;
 mod frame;

@@ -275,7 +275,7 @@ impl Live {
     }
 
     fn release(&mut self, session: SessionId, sequence: u64, dirty: &mut Dirty) {
-        let entry = self.sessions.get_mut(&session).and_then(|live| live.entries.get_mut(&sequence));
+        let entry = self.sessions.get_mut(&session).and_then(|live| live.entries.get_mut(sequence));
         if let Some(entry) = entry {
             entry.released = true;
             dirty.session(session).note_entry_changed(sequence);
@@ -283,7 +283,7 @@ impl Live {
     }
 
     fn finish(&mut self, session: SessionId, sequence: u64, dirty: &mut Dirty) {
-        let entry = self.sessions.get_mut(&session).and_then(|live| live.entries.remove(&sequence));
+        let entry = self.sessions.get_mut(&session).and_then(|live| live.entries.remove(sequence));
         if let Some(entry) = entry {
             dirty.session(session).note_done(sequence);
             self.unrefer(entry.message, dirty);
@@ -293,7 +293,7 @@ impl Live {
     fn end_session(&mut self, session: SessionId, dirty: &mut Dirty) {
         dirty.note_session_end(session);
         if let Some(live) = self.sessions.remove(&session) {
-            for entry in live.entries.into_values() {
+            for (_, entry) in live.entries.iter() {
                 self.unrefer(entry.message, dirty);
             }
         }

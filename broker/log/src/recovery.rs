@@ -98,15 +98,15 @@ impl Recovery {
 }
 
 fn recovered_queue(session: SessionId, state: &LiveSession, live: &Live) -> Vec<RecoveredDelivery> {
-    let recovered = |(sequence, entry): (&u64, &crate::queue::QueueEntry)| {
+    let recovered = |(sequence, entry): (u64, &crate::queue::QueueEntry)| {
         let place = live.messages.get(&entry.message);
         RecoveredDelivery {
             delivery: Delivery {
                 session,
-                sequence: *sequence,
+                sequence,
                 qos: entry.qos,
                 retain: entry.retain,
-                subscription_identifiers: entry.identifiers.to_vec(),
+                subscription_identifiers: entry.identifiers().to_vec(),
             },
             message: entry.message,
             size_bytes: place.map_or(0, |place| place.size_bytes as usize),

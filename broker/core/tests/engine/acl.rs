@@ -1,6 +1,6 @@
 //! What the ACL refuses.
 
-use mooring_protocol::{Connect, Packet, PacketId, ReasonCode, Version};
+use mooring_protocol::{Ack, Connect, Packet, PacketId, ReasonCode, Version};
 
 use crate::bench::{Bench, lasting, publish, v5, v311};
 
@@ -27,7 +27,7 @@ fn a_refused_publish_of_3_1_1_is_acknowledged_and_goes_nowhere() {
     let client = bench.open(&v311("a", true));
     bench.publish(client, 1, 1, "t", "x");
     bench.publish(client, 2, 2, "t", "x");
-    bench.send(client, Packet::PubRel(mooring_protocol::Ack::new(PacketId::new(2).unwrap())));
+    bench.send(client, Packet::PubRel(Ack::new(PacketId::new(2).unwrap())));
     bench.expect(client, &["PUBACK #1", "PUBREC #2", "PUBCOMP #2"]);
     bench.expect(watcher, &[]);
 }
@@ -115,5 +115,70 @@ fn a_rule_names_its_reason_code_as_far_as_the_acknowledgement_may_say_it() {
         bench.access.refuse("another generation");
         bench.publish(client, 1, 1, "t", "x");
         bench.expect(client, &[&format!("PUBACK #1 {told}")]);
+    }
+}
+
+#[test]
+fn a_qos_2_delivery_that_has_begun_is_finished_without_the_message() {
+    let mut bench = Bench::new();
+    let away = bench.open(&lasting("away"));
+    bench.subscribe(away, "secret", 2);
+    bench.take(away);
+    bench.service_publish(2, "secret", "begun", 1);
+    bench.expect(away, &["PUBLISH q2 #1 secret begun"]);
+    bench.lose(away);
+    bench.service_publish(2, "secret", "not begun", 2);
+    bench.access.refuse("secret");
+    bench.access_changed();
+    // The client holds the packet id: it must become free, and the message must not come again.
+    let away = bench.connect(&lasting("away"));
+    bench.expect(away, &["CONNACK Success present", "PUBREL #1"]);
+    bench.send(away, Packet::PubComp(Ack::new(PacketId::FIRST)));
+    bench.wait(1100);
+    assert!(bench.told("away").contains(&"dropped 2: no longer allowed".to_owned()), "{:?}", bench.told("away"));
+    assert_eq!(bench.engines[0].sessions()[0].queued, 0);
+    bench.crash(0);
+    assert_eq!(bench.recovered().sessions[0].queue.len(), 0);
+}
+
+#[test]
+fn a_message_in_flight_whose_right_is_withdrawn_ends_with_the_answer_of_the_client() {
+    for qos in [1, 2] {
+        let mut bench = Bench::new();
+        let here = bench.open(&lasting("here"));
+        bench.subscribe(here, "secret", qos);
+        bench.take(here);
+        bench.service_publish(qos, "secret", "x", 1);
+        bench.take(here);
+        bench.access.refuse("secret");
+        bench.access_changed();
+        bench.expect(here, &[]);
+        let ack = || Ack::new(PacketId::FIRST);
+        if qos == 1 {
+            bench.send(here, Packet::PubAck(ack()));
+        } else {
+            bench.send(here, Packet::PubRec(ack()));
+            bench.expect(here, &["PUBREL #1"]);
+            bench.send(here, Packet::PubComp(ack()));
+        }
+        assert_eq!(bench.engines[0].sessions()[0].queued, 0, "QoS {qos}");
+    }
+}
+
+#[test]
+fn a_message_in_flight_whose_right_is_withdrawn_does_not_come_again_after_a_crash() {
+    for qos in [1, 2] {
+        let mut bench = Bench::new();
+        let here = bench.open(&lasting("here"));
+        bench.subscribe(here, "secret", qos);
+        bench.take(here);
+        bench.service_publish(qos, "secret", "x", 1);
+        bench.take(here);
+        bench.access.refuse("secret");
+        bench.access_changed();
+        bench.crash(0);
+        let here = bench.connect(&lasting("here"));
+        let rest: &[&str] = if qos == 2 { &["PUBREL #1"] } else { &[] };
+        bench.expect(here, &[&["CONNACK Success present"], rest].concat());
     }
 }

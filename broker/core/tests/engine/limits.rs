@@ -148,7 +148,8 @@ fn bytes_have_a_rate_too_and_a_pause_is_no_silence() {
 
 #[test]
 fn when_all_queues_are_full_the_longest_gives_way() {
-    let message_bytes = 1 + 1000 + mooring_core::message::MESSAGE_OVERHEAD_BYTES;
+    let message_bytes =
+        1 + 1000 + mooring_core::message::MESSAGE_OVERHEAD_BYTES + mooring_core::message::QUEUE_ENTRY_BYTES;
     let mut bench =
         with(Limits { queue_bytes_total_max: 20 * message_bytes, queue_bytes_max: 1 << 20, ..Limits::DEFAULT });
     for (name, filter) in [("slow", "s"), ("quick", "q")] {
@@ -206,4 +207,26 @@ fn there_are_so_many_wills() {
     let second = bench.open(&with_will("b"));
     bench.lose(second);
     bench.open(&with_will("c"));
+}
+
+#[test]
+fn who_acknowledges_all_but_one_message_gets_no_more_after_a_while() {
+    let mut bench = Bench::new();
+    let client = bench.open(&v5("a"));
+    bench.subscribe(client, "t", 1);
+    bench.take(client);
+    let mut received = 0;
+    for number in 0..10_000 {
+        bench.service_publish(1, "t", "x", number);
+        for line in bench.take(client) {
+            received += 1;
+            let packet_id: u16 = line.split(' ').nth(2).unwrap().trim_start_matches('#').parse().unwrap();
+            if packet_id > 1 {
+                bench.send(client, Packet::PubAck(Ack::new(PacketId::new(packet_id).unwrap())));
+            }
+        }
+    }
+    assert!((4_000..5_000).contains(&received), "{received}");
+    bench.send(client, Packet::PubAck(Ack::new(PacketId::FIRST)));
+    assert!(!bench.take(client).is_empty());
 }

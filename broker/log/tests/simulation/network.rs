@@ -187,7 +187,7 @@ impl World {
     pub(crate) fn follow(&mut self, conn: usize, flow: Flow) {
         match flow {
             Flow::Continue => {}
-            Flow::Pause => self.conns[conn].paused = true,
+            Flow::Pause | Flow::Defer => self.conns[conn].paused = true,
             Flow::Close => {
                 self.conns[conn].closing = true;
                 if self.conns[conn].server_open && self.node.is_some() {

@@ -96,9 +96,7 @@ impl World {
             assert!(client.online, "{} is offline", client.name);
             assert!(client.outgoing.is_empty(), "{}: not acknowledged: {:?}", client.name, client.outgoing);
             assert!(client.requests.is_empty(), "{}: not answered: {:?}", client.name, client.requests);
-            // Of a message whose right was withdrawn half way, the rest does not come.
-            let is_whole = self.settings.rights_changes > 0 || client.held.is_empty();
-            assert!(is_whole, "{}: not released: {:?}", client.name, client.held);
+            assert!(client.held.is_empty(), "{}: not released: {:?}", client.name, client.held);
         }
         for engine in &self.node().engines {
             for session in engine.sessions() {
