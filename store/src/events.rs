@@ -4,7 +4,8 @@ use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::sql::{Param, Row, corrupt, from_micros, micros, params, placeholders};
+use crate::page::{hex, unhex};
+use crate::sql::{Conditions, Param, Row, corrupt, from_micros, micros, params};
 use crate::{Cursor, Page, PageRequest, Result, Store};
 
 /// Which of a device's topics an event came on.
@@ -86,6 +87,8 @@ pub struct EventFilter {
     pub device: Uuid,
     /// Only of this kind.
     pub kind: Option<EventKind>,
+    /// Only of one of these kinds; all without it.
+    pub kinds: Option<Vec<EventKind>>,
     /// Only with this name.
     pub name: Option<String>,
     /// Not before this time.
@@ -99,7 +102,7 @@ pub struct EventFilter {
 impl EventFilter {
     /// All events of a device, the newest first.
     pub fn of_device(device: Uuid) -> Self {
-        Self { device, kind: None, name: None, from: None, to: None, newest_first: true }
+        Self { device, kind: None, kinds: None, name: None, from: None, to: None, newest_first: true }
     }
 }
 
@@ -233,6 +236,10 @@ fn events_query<'a>(filter: &'a EventFilter, after: Option<&'a EventCursor>, lim
     if let Some(kind) = filter.kind {
         conditions.and("kind =", kind.code());
     }
+    if let Some(kinds) = &filter.kinds {
+        let kinds: Vec<Param<'_>> = kinds.iter().map(|kind| kind.code().into()).collect();
+        conditions.and_one_of("kind", &kinds);
+    }
     if let Some(name) = &filter.name {
         conditions.and("name =", name);
     }
@@ -256,30 +263,7 @@ fn events_query<'a>(filter: &'a EventFilter, after: Option<&'a EventCursor>, lim
     (sql, params)
 }
 
-/// Conditions of a WHERE, joined by AND, with the values of their placeholders.
-struct Conditions<'a> {
-    sql: String,
-    params: Vec<Param<'a>>,
-}
-
-impl<'a> Conditions<'a> {
-    fn new(condition: &str, value: impl Into<Param<'a>>) -> Self {
-        Self { sql: format!("{condition} $1"), params: vec![value.into()] }
-    }
-
-    fn and(&mut self, condition: &str, value: impl Into<Param<'a>>) {
-        self.params.push(value.into());
-        self.sql.push_str(&format!(" AND {condition} ${}", self.params.len()));
-    }
-
-    fn and_row(&mut self, condition: &str, values: &[Param<'a>]) {
-        let row = placeholders(self.params.len() + 1, values.len());
-        self.params.extend_from_slice(values);
-        self.sql.push_str(&format!(" AND {condition} ({row})"));
-    }
-}
-
-fn event_row(row: &Row) -> Result<EventRow> {
+pub(crate) fn event_row(row: &Row) -> Result<EventRow> {
     Ok(EventRow {
         source: row.get("source")?,
         position: row.count("position")?,
@@ -320,15 +304,4 @@ fn kind(row: &Row) -> Result<EventKind> {
 fn parse_dead_letter_cursor(cursor: &Cursor) -> Result<(String, i64)> {
     let (position, source) = cursor.as_str().split_once('.').ok_or_else(Cursor::invalid)?;
     Ok((unhex(source)?, position.parse().map_err(|_| Cursor::invalid())?))
-}
-
-/// A source may be any text, and a cursor goes into URLs.
-fn hex(text: &str) -> String {
-    text.bytes().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(digits: &str) -> Result<String> {
-    let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    let bytes = digits.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>();
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(Cursor::invalid)
 }

@@ -13,6 +13,9 @@
 //!   been done. [`Store::ingest`] can be repeated all the same; others say so when they are, with a conflict.
 
 mod accesses;
+mod accounts;
+mod accounts_factors;
+mod accounts_sessions;
 mod audit;
 mod batches;
 mod certificates;
@@ -46,6 +49,9 @@ mod tx;
 mod users;
 
 pub use accesses::{Access, AccessRow};
+pub use accounts::{Account, NewAccount};
+pub use accounts_factors::Passkey;
+pub use accounts_sessions::{NewOneTime, NewWebSession, OneTime, OneTimePurpose, WebSession};
 pub use audit::{AuditRow, AuditVerdict};
 pub use batches::{Batch, BatchFinding, BatchRefusal, FindingKind, NewBatch};
 pub use certificates::{Certificate, CertificateHolder, NewCertificate, RevocationReason, RevokedSerial};

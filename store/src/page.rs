@@ -96,3 +96,14 @@ pub struct Page<T> {
     /// The cursor for the next page; `None` when this is the last.
     pub next: Option<Cursor>,
 }
+
+/// What is in a cursor may be any text, and a cursor goes into URLs.
+pub(crate) fn hex(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn unhex(digits: &str) -> Result<String> {
+    let byte = |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    let bytes = digits.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>();
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(Cursor::invalid)
+}

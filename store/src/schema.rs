@@ -21,6 +21,7 @@ const POSTGRES: &Migrations = migrations!["postgres":
     10 "0010_batches",
     11 "0011_manufacturers",
     12 "0012_late_renewals",
+    30 "0030_accounts",
     40 "0040_oauth",
     50 "0050_sharing",
 ];
@@ -29,6 +30,7 @@ const SQLITE: &Migrations = migrations!["sqlite":
     10 "0010_batches",
     11 "0011_manufacturers",
     12 "0012_late_renewals",
+    30 "0030_accounts",
     40 "0040_oauth",
     50 "0050_sharing",
 ];

@@ -93,6 +93,51 @@ pub(crate) fn bind_sqlite<'q>(sql: impl SqlSafeStr, params: &[Param<'q>]) -> Que
     })
 }
 
+/// Conditions of a WHERE, joined by AND, with the values of their placeholders.
+pub(crate) struct Conditions<'a> {
+    pub(crate) sql: String,
+    pub(crate) params: Vec<Param<'a>>,
+}
+
+impl<'a> Conditions<'a> {
+    pub(crate) fn new(condition: &str, value: impl Into<Param<'a>>) -> Self {
+        Self { sql: format!("{condition} $1"), params: vec![value.into()] }
+    }
+
+    pub(crate) fn and(&mut self, condition: &str, value: impl Into<Param<'a>>) {
+        self.params.push(value.into());
+        self.sql.push_str(&format!(" AND {condition} ${}", self.params.len()));
+    }
+
+    pub(crate) fn and_row(&mut self, condition: &str, values: &[Param<'a>]) {
+        let row = placeholders(self.params.len() + 1, values.len());
+        self.params.extend_from_slice(values);
+        self.sql.push_str(&format!(" AND {condition} ({row})"));
+    }
+
+    /// A condition in which each `{}` stands for the value.
+    pub(crate) fn and_with(&mut self, condition: &str, value: impl Into<Param<'a>>) {
+        self.params.push(value.into());
+        let placeholder = format!("${}", self.params.len());
+        self.sql.push_str(&format!(" AND {}", condition.replace("{}", &placeholder)));
+    }
+
+    /// A condition without a value.
+    pub(crate) fn and_that(&mut self, condition: &str) {
+        self.sql.push_str(&format!(" AND {condition}"));
+    }
+
+    /// The column has one of the values; with no values, no row is meant.
+    pub(crate) fn and_one_of(&mut self, column: &str, values: &[Param<'a>]) {
+        if values.is_empty() {
+            return self.and_that("1 = 0");
+        }
+        let list = placeholders(self.params.len() + 1, values.len());
+        self.params.extend_from_slice(values);
+        self.sql.push_str(&format!(" AND {column} IN ({list})"));
+    }
+}
+
 /// A row of either database.
 #[derive(Debug)]
 pub(crate) enum Row {

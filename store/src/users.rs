@@ -70,11 +70,11 @@ impl Store {
 }
 
 /// Names and addresses are compared without the case of ASCII letters; other letters differ between languages and Unicode versions.
-fn fold(text: &str) -> String {
+pub(crate) fn fold(text: &str) -> String {
     text.to_ascii_lowercase()
 }
 
-fn user_of(row: &Row) -> Result<User> {
+pub(crate) fn user_of(row: &Row) -> Result<User> {
     Ok(User {
         id: row.get("id")?,
         name: row.get("name")?,

@@ -129,5 +129,5 @@ fn grant(row: &mooring_store::Grant) -> Option<Grant> {
     let role = Role::from_names(row.role.as_str(), &row.scopes)?;
     let until_unix_ms =
         row.until.map(|until| u64::try_from(until.unix_timestamp_nanos() / 1_000_000).unwrap_or_default());
-    Some(Grant { id: row.id, user: row.user, device: DeviceId::from(row.device), role, until_unix_ms })
+    Some(Grant { id: row.id_of_holder(), user: row.user, device: DeviceId::from(row.device), role, until_unix_ms })
 }
