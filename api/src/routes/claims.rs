@@ -73,6 +73,10 @@ pub(super) async fn claim(
             Problem::claim_refused("Check the id and the code against the device's label.")
         }
         ClaimError::AlreadyClaimed => Problem::already_claimed("Its owner has to release it first."),
+        ClaimError::CodeIsOver => {
+            Problem::claim_refused("The claim code was used, or its time is over: ask the maker for a new one.")
+        }
+        ClaimError::WindowIsShut => Problem::claim_refused("Switch the device off and on again, then claim it soon."),
         ClaimError::Store(error) => error.into(),
     })?;
     for identity in context.rights.set_owner(DeviceId::from(device_id), Some(user)) {

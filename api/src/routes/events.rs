@@ -84,7 +84,7 @@ impl EventQuery {
         };
         let from = parse_time("from", self.from.as_deref())?;
         let to = parse_time("to", self.to.as_deref())?;
-        Ok(EventFilter { device, kind, name: self.name, from, to, newest_first })
+        Ok(EventFilter { device, kind, kinds: None, name: self.name, from, to, newest_first })
     }
 }
 
