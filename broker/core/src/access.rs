@@ -1,10 +1,11 @@
 //! Who a client is, and what it may do. `auth-plugin` implements [`Access`]; the engine asks it and caches the answer.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use mooring_protocol::{Connect, ReasonCode, TopicFilter, TopicName, TopicNameBuf};
+use mooring_protocol::{Connect, QoS, ReasonCode, TopicFilter, TopicName, TopicNameBuf};
 
 /// A verified name: a SPIFFE id for a certificate, `user:<name>` for a password, `anonymous` where a listener allows it.
 ///
@@ -65,6 +66,74 @@ pub trait Access: Send + Sync {
 
     /// Changes whenever any verdict may have changed; the engine drops what it cached under another generation.
     fn generation(&self) -> u64;
+
+    /// May `who` have `topic` as that of its will? Asked at CONNECT and when the will fires.
+    fn will(&self, who: &Principal, topic: TopicName<'_>) -> Verdict {
+        self.publish(who, topic)
+    }
+
+    /// May `who` keep a subscription that was granted before? Asked when rights have changed.
+    fn keep(&self, who: &Principal, filter: TopicFilter<'_>) -> Verdict {
+        self.subscribe(who, filter)
+    }
+
+    /// Whether another system knows the rights of `who`: each PUBLISH and SUBSCRIBE is then put to [`Access::ask`], in place of
+    /// [`Access::publish`] and [`Access::subscribe`]. Asked at CONNECT.
+    fn is_asked_elsewhere(&self, _who: &Principal) -> bool {
+        false
+    }
+
+    /// Judges one packet of such a client, now or later. The engine waits for nothing: it sets the packet aside.
+    fn ask(&self, _who: &Principal, _question: &Question<'_>) -> Asked {
+        Asked::Known(Vec::new())
+    }
+}
+
+/// What one packet asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Question<'a> {
+    /// PUBLISH, its topic alias resolved.
+    Publish {
+        /// Where to.
+        topic: TopicName<'a>,
+        /// With which QoS.
+        qos: QoS,
+        /// Whether it is to be retained.
+        retain: bool,
+        /// What it says.
+        payload: &'a [u8],
+    },
+    /// SUBSCRIBE: its filters, as they are written.
+    Subscribe(&'a [(TopicFilter<'a>, QoS)]),
+}
+
+/// What one topic or filter of a [`Question`] is given.
+#[derive(Clone, Debug)]
+pub struct Permit {
+    /// Whether it may.
+    pub verdict: Verdict,
+    /// The highest QoS at which a filter is granted.
+    pub qos_max: QoS,
+}
+
+/// The answer to a [`Question`]: a permit for each thing that it asks for, in order. A missing one refuses.
+pub enum Asked {
+    /// It is known.
+    Known(Vec<Permit>),
+    /// Somebody else is asked. The driver polls it, on the shard's thread: it must do no work there.
+    Later(Answering),
+}
+
+/// The answer to a [`Question`], when it is there.
+pub type Answering = Pin<Box<dyn Future<Output = Vec<Permit>> + Send>>;
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(permits) => f.debug_tuple("Known").field(permits).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
 }
 
 /// One CONNECT that asks to be let in, with what the transport knows.

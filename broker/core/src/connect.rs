@@ -105,6 +105,7 @@ impl Engine {
             cache: None,
             replay: None,
             rate: None,
+            asking: None,
             authentication: None,
         }
     }
@@ -139,7 +140,7 @@ impl Engine {
             );
         }
         if let Some(will) = &connect.will {
-            let verdict = self.access.publish(principal, will.topic);
+            let verdict = self.access.will(principal, will.topic);
             if !verdict.allow {
                 self.counters.refused += 1;
                 let why = format!("the will's topic {} is not allowed: {}", will.topic, verdict.rule);
@@ -221,6 +222,7 @@ impl Engine {
             None => self.new_session(key, principal.clone(), expiry_interval_s > 0),
         };
         let Some(session) = self.sessions.get_mut(place) else { return };
+        let asking = self.access.is_asked_elsewhere(&principal).then(Box::default);
         session.principal = principal;
         session.connection = Some(id);
         session.version = connect.version;
@@ -240,6 +242,7 @@ impl Engine {
         let sequence = self.log.appended();
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.session = place;
+        connection.asking = asking;
         if connection.silence_ms_max > 0 {
             let due = now.monotonic_ms + u64::from(connection.silence_ms_max);
             self.timer.at(due, Wake::KeepAlive(id, connection.epoch));

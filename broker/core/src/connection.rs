@@ -6,6 +6,7 @@ use mooring_protocol::{Packet, PacketType, QoS, ReasonCode, Version, encode, enc
 
 use crate::acknowledgement::Pending;
 use crate::aliases::{AliasUse, Aliases};
+use crate::asking::Asking;
 use crate::authentication::Authentication;
 use crate::engine::ConnectionId;
 use crate::outgoing::{Copy, Outgoing, SharedFrames};
@@ -46,6 +47,8 @@ pub(crate) struct Connection {
     pub(crate) replay: Option<Box<Replay>>,
     /// While there is a limit to it.
     pub(crate) rate: Option<Box<Rate>>,
+    /// When another system knows the client's rights.
+    pub(crate) asking: Option<Box<Asking>>,
     /// When CONNECT named a method.
     pub(crate) authentication: Option<Box<Authentication>>,
 }

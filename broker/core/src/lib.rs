@@ -43,6 +43,7 @@
 mod acknowledgement;
 mod admin;
 mod aliases;
+mod asking;
 mod authentication;
 mod changes;
 mod connect;
@@ -93,9 +94,10 @@ pub mod session_key;
 pub mod shard;
 
 pub use access::{
-    Access, Authenticate, Authenticating, ConnectAttempt, Exchange, ExchangeAttempt, ExchangeStep, Identity, Principal,
-    Refusal, Stepping, Verdict,
+    Access, Answering, Asked, Authenticate, Authenticating, ConnectAttempt, Exchange, ExchangeAttempt, ExchangeStep,
+    Identity, Permit, Principal, Question, Refusal, Stepping, Verdict,
 };
+pub use asking::AccessQuestion;
 pub use authentication::ExchangeInput;
 pub use engine::{
     ConnectionId, Counters, DisconnectCause, Drained, Engine, EngineConfig, Flow, Now, ServicePublish, SessionInfo,

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use mooring_protocol::{PacketId, PayloadFormat, Publish, QoS, ReasonCode, TopicName};
 
-use crate::access::{Identity, Verdict};
+use crate::access::{Identity, Question, Verdict};
 use crate::acknowledgement::{Answer, TokenOwner};
+use crate::asking::permit_at;
 use crate::deliver::Fresh;
 use crate::engine::{ConnectionId, Engine, Now};
 use crate::message::{Message, MessageProperties};
@@ -27,6 +28,8 @@ struct Publisher {
     epoch: u64,
     durable: bool,
     is_v5: bool,
+    /// Whether another system knows its rights.
+    asks: bool,
 }
 
 /// Why a PUBLISH goes nowhere, and what the client is told.
@@ -39,12 +42,15 @@ struct Refused {
 impl Engine {
     /// PUBLISH.
     pub(crate) fn handle_publish(&mut self, now: Now, id: ConnectionId, publish: &Publish<'_>) {
-        self.counters.publish_received += 1;
-        self.count_rate(now, id, publish);
+        if !self.is_repeated(id) {
+            self.counters.publish_received += 1;
+            self.count_rate(now, id, publish);
+        }
         let Some(connection) = self.connections.get_mut(id) else { return };
         let (place, epoch, is_v5) = (connection.session, connection.epoch, connection.version.is_v5());
         let Some(session) = self.sessions.get(place) else { return };
-        let publisher = Publisher { id, place, session: session.id, epoch, durable: session.durable, is_v5 };
+        let (asks, durable) = (connection.asking.is_some(), session.durable);
+        let publisher = Publisher { id, place, session: session.id, epoch, durable, is_v5, asks };
         if !publish.properties.subscription_ids.is_empty() {
             // [MQTT-3.3.4-6]
             self.protocol_error(now, id, ReasonCode::ProtocolError, "a subscription identifier from a client");
@@ -91,7 +97,16 @@ impl Engine {
         }
     }
 
+    /// Whether a packet was set aside for an answer, and comes again.
+    fn is_repeated(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(id);
+        connection.and_then(|connection| connection.asking.as_ref()).is_some_and(|asking| asking.is_answered())
+    }
+
     fn publish(&mut self, now: Now, publisher: Publisher, publish: &Publish<'_>, topic: TopicName<'_>) {
+        if publisher.asks {
+            return self.publish_asked(now, publisher, publish, topic);
+        }
         if let Some(packet_id) = publish.packet_id
             && !self.begin_acknowledged(now, publisher, publish.qos, packet_id)
         {
@@ -111,6 +126,28 @@ impl Engine {
             }
         }
         self.give_back(id, epoch, cache);
+    }
+
+    /// The same when another system judges each packet: no verdict is kept.
+    fn publish_asked(&mut self, now: Now, publisher: Publisher, publish: &Publish<'_>, topic: TopicName<'_>) {
+        let question = Question::Publish { topic, qos: publish.qos, retain: publish.retain, payload: publish.payload };
+        let Some(permits) = self.permits(publisher.id, &question) else { return };
+        if let Some(packet_id) = publish.packet_id
+            && !self.begin_acknowledged(now, publisher, publish.qos, packet_id)
+        {
+            return;
+        }
+        let hash = TopicHash::of(topic.as_str());
+        let route = self.known_route(topic, hash, Some(publisher.place));
+        let (found_at, access_generation) = (self.index.changes.count(), self.access.generation());
+        let verdict = permit_at(&permits, 0).verdict;
+        self.publish_known(
+            now,
+            publisher,
+            publish,
+            topic,
+            &CachedTopic { hash, found_at, access_generation, route, verdict },
+        );
     }
 
     fn publish_known(

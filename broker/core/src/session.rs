@@ -159,6 +159,11 @@ impl Session {
         }
     }
 
+    /// Whether its will may be published.
+    pub(crate) fn may_have_will(&self, access: &dyn Access, topic: mooring_protocol::TopicName<'_>) -> Verdict {
+        access.will(&self.principal, topic)
+    }
+
     /// Whether it may publish to a topic.
     pub(crate) fn may_publish(&self, access: &dyn Access, topic: mooring_protocol::TopicName<'_>) -> Verdict {
         access.publish(&self.principal, topic)

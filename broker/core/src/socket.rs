@@ -51,6 +51,9 @@ impl Engine {
         if connection.state == State::Closing {
             return Flow::Close;
         }
+        if connection.asking.as_ref().is_some_and(|asking| asking.is_waiting()) {
+            return Flow::Defer;
+        }
         let too_fast = connection.rate.as_ref().is_some_and(|rate| rate.is_over(now_ms));
         if !overloaded && !too_fast && connection.pending.len() < PENDING_MAX {
             return Flow::Continue;

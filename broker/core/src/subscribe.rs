@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use mooring_protocol::{
-    ReasonCode, RetainHandling, Subscribe, Subscription, SubscriptionId, TopicFilter, Unsubscribe, Version,
+    QoS, ReasonCode, RetainHandling, Subscribe, Subscription, SubscriptionId, TopicFilter, Unsubscribe, Version,
 };
 
+use crate::access::{Permit, Question};
 use crate::acknowledgement::{Answer, SubAckAnswer, TokenOwner};
+use crate::asking::permit_at;
 use crate::connection::qos_number;
 use crate::engine::{ConnectionId, Engine, Now};
 use crate::notice::NoticeKind;
@@ -33,11 +35,23 @@ impl Engine {
         let (place, version) = (connection.session, connection.version);
         let Some(session) = self.sessions.get(place) else { return };
         let session_id = session.id;
+        let permits = if connection.asking.is_some() {
+            let filters: Vec<_> = subscribe.filters().map(|one| (one.filter, one.options.qos)).collect();
+            let Some(permits) = self.permits(id, &Question::Subscribe(&filters)) else { return };
+            Some(permits)
+        } else {
+            None
+        };
         let mut waits = Waits { token: self.reserve_token(), ..Waits::default() };
         let mut answer = SubAckAnswer { packet_id: subscribe.packet_id, reasons: Vec::new(), replays: Vec::new() };
-        for subscription in subscribe.filters() {
+        for (at, mut subscription) in subscribe.filters().enumerate() {
             let identifier = subscribe.properties.subscription_id;
-            let reason = match self.subscribe(place, &subscription, identifier, &mut waits, &mut answer.replays) {
+            let judged = self.judge_subscription(place, subscription.filter, permits.as_deref(), at);
+            let judged = judged.and_then(|qos_max| {
+                subscription.options.qos = subscription.options.qos.min(qos_max);
+                self.subscribe(place, &subscription, identifier, &mut waits, &mut answer.replays)
+            });
+            let reason = match judged {
                 Ok(()) => ReasonCode::granted(subscription.options.qos),
                 // 3.1.1 knows one failure, 3.1 none: its client is told what it asked for, and gets nothing.
                 Err(reason) => match version {
@@ -61,7 +75,6 @@ impl Engine {
         replays: &mut Vec<ReplayRequest>,
     ) -> Result<(), ReasonCode> {
         let Subscription { filter, options } = *subscription;
-        self.may_subscribe(place, filter)?;
         let record = SubscriptionRecord {
             qos: options.qos,
             no_local: options.no_local,
@@ -90,11 +103,24 @@ impl Engine {
         Ok(())
     }
 
-    fn may_subscribe(&mut self, place: u32, filter: TopicFilter<'_>) -> Result<(), ReasonCode> {
+    /// The highest QoS at which a filter is granted, or why it is not; `permits` is what another system says of it.
+    fn judge_subscription(
+        &mut self,
+        place: u32,
+        filter: TopicFilter<'_>,
+        permits: Option<&[Permit]>,
+        at: usize,
+    ) -> Result<QoS, ReasonCode> {
         let Some(session) = self.sessions.get(place) else { return Err(ReasonCode::UnspecifiedError) };
-        let verdict = self.access.subscribe(&session.principal, filter.inner());
+        let Permit { verdict, qos_max } = match permits {
+            Some(permits) => permit_at(permits, at),
+            None => {
+                let verdict = self.access.subscribe(&session.principal, filter.inner());
+                Permit { verdict, qos_max: QoS::ExactlyOnce }
+            }
+        };
         if verdict.allow {
-            return Ok(());
+            return Ok(qos_max);
         }
         self.counters.refused += 1;
         let filter: Arc<str> = filter.as_str().into();

@@ -16,7 +16,7 @@ impl Engine {
         let Some(will) = session.will.take() else { return };
         self.wills.forget(Some(&will));
         let Will { message, message_expiry_s, .. } = *will;
-        let verdict = session.may_publish(&*self.access, message.topic.as_name());
+        let verdict = session.may_have_will(&*self.access, message.topic.as_name());
         if !verdict.allow {
             // Rights may have been taken away since CONNECT.
             self.counters.refused += 1;

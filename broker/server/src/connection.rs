@@ -75,7 +75,7 @@ impl Connection {
     ) -> Self {
         let stage = match flow {
             Flow::Continue => Stage::Open,
-            Flow::Pause => Stage::Paused,
+            Flow::Pause | Flow::Defer => Stage::Paused,
             Flow::Close => Stage::Ending,
         };
         Self {
@@ -202,7 +202,10 @@ impl Connection {
                 return;
             }
             let whole = std::mem::take(&mut *tail);
-            self.consume(shard, &whole);
+            if self.consume(shard, &whole) == 0 {
+                // The packet is to be handed in again.
+                *tail = whole;
+            }
         }
         if self.stage.get() == Stage::Open {
             used += self.consume(shard, bytes.get(used..).unwrap_or_default());
@@ -232,6 +235,7 @@ impl Connection {
         let mut engine = shard.engine.borrow_mut();
         let (mut used, mut packets) = (0, 0);
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty() && self.stage.get() == Stage::Open) {
+            let before = (used, packets);
             let flow = match decode(rest, self.version, &limits) {
                 Ok(None) => break,
                 Ok(Some((packet, packet_bytes))) => {
@@ -246,12 +250,16 @@ impl Connection {
                 }
                 Err(error) => match engine.handle_decode_error(now, self.id, &error) {
                     // What follows bytes that are no packet can't be found.
-                    Flow::Continue | Flow::Pause | Flow::Close => Flow::Close,
+                    Flow::Continue | Flow::Pause | Flow::Defer | Flow::Close => Flow::Close,
                 },
             };
             match flow {
                 Flow::Continue => {}
                 Flow::Pause => self.stage.set(Stage::Paused),
+                Flow::Defer => {
+                    self.stage.set(Stage::Paused);
+                    (used, packets) = before;
+                }
                 Flow::Close => {
                     self.stage.set(Stage::Ending);
                     shard.flush_later(self.id);

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use mooring_protocol::{Connect, DecodeError, Packet, ReasonCode, TopicFilterBuf, TopicNameBuf};
 
-use crate::access::{Access, ExchangeStep, Identity, Principal};
+use crate::access::{Access, ExchangeStep, Identity, Permit, Principal};
 use crate::acknowledgement::{LogWaiter, Token};
+use crate::asking::AccessQuestion;
 use crate::authentication::ExchangeInput;
 use crate::connect::Exchanged;
 use crate::connection::{Connections, State};
@@ -86,6 +87,8 @@ pub struct Engine {
     pub(crate) services_done: VecDeque<(u64, usize)>,
     pub(crate) notices: VecDeque<Notice>,
     pub(crate) exchange_inputs: VecDeque<ExchangeInput>,
+    /// Packets that wait for somebody else's answer.
+    pub(crate) questions: VecDeque<AccessQuestion>,
     /// Connections that are not read from.
     pub(crate) paused: VecDeque<ConnectionId>,
     pub(crate) resumed: VecDeque<ConnectionId>,
@@ -148,6 +151,7 @@ impl Engine {
             services_done: VecDeque::new(),
             notices: VecDeque::new(),
             exchange_inputs: VecDeque::new(),
+            questions: VecDeque::new(),
             paused: VecDeque::new(),
             resumed: VecDeque::new(),
             droppers: Vec::new(),
@@ -223,6 +227,12 @@ impl Engine {
     pub fn handle_exchange_step(&mut self, now: Now, connection: ConnectionId, epoch: u64, step: ExchangeStep) {
         self.last_ms = now.monotonic_ms;
         self.exchange_step(now, connection, epoch, step);
+    }
+
+    /// The answer to an [`AccessQuestion`].
+    pub fn handle_answers(&mut self, now: Now, connection: ConnectionId, epoch: u64, permits: Vec<Permit>) {
+        self.last_ms = now.monotonic_ms;
+        self.take_answers(now, connection, epoch, permits);
     }
 
     /// The peer's bytes were no packet.
@@ -367,6 +377,11 @@ impl Engine {
     /// A message of a client that authenticates again, for its exchange; answered with [`Engine::handle_exchange_step`], in its time.
     pub fn poll_exchange(&mut self) -> Option<ExchangeInput> {
         self.exchange_inputs.pop_front()
+    }
+
+    /// A question that a packet waits with; answered with [`Engine::handle_answers`], in its time.
+    pub fn poll_question(&mut self) -> Option<AccessQuestion> {
+        self.questions.pop_front()
     }
 
     /// The next record for the log. Records are numbered from 1 in the order in which they come out here.

@@ -31,6 +31,8 @@ pub enum Flow {
     Continue,
     /// Stop reading until [`Engine::poll_resume`] names the connection.
     Pause,
+    /// The same, and the packet was not taken: hand it in again then.
+    Defer,
     /// The connection is done: drain its output, then close it.
     Close,
 }

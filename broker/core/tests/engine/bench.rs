@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mooring_core::record::{Recovered, Replay};
 use mooring_core::{
-    Access, ConnectionId, Engine, EngineConfig, Flow, Identity, Limits, LogSequence, MessageId, Notice, NoticeKind,
-    Now, Principal, Record, ServicePublish, SessionKey, ShardId, SharedMessage, Verdict, home_shard,
+    Access, Asked, ConnectionId, Engine, EngineConfig, Flow, Identity, Limits, LogSequence, MessageId, Notice,
+    NoticeKind, Now, Principal, Question, Record, ServicePublish, SessionKey, ShardId, SharedMessage, Verdict,
+    home_shard,
 };
 use mooring_protocol::{
     Connect, DecodeLimits, Packet, PacketId, Publish, QoS, ReasonCode, Subscribe, Subscription, SubscriptionOptions,
@@ -37,6 +38,8 @@ pub(crate) struct TestAccess {
     pub(crate) refused: std::sync::Mutex<Vec<String>>,
     /// What a refusal says, instead of 0x87.
     pub(crate) reason: std::sync::Mutex<Option<ReasonCode>>,
+    /// Whether the test itself answers for each packet.
+    pub(crate) asked_elsewhere: AtomicBool,
     generation: AtomicU64,
 }
 
@@ -66,6 +69,14 @@ impl Access for TestAccess {
 
     fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
+    }
+
+    fn is_asked_elsewhere(&self, _: &Principal) -> bool {
+        self.asked_elsewhere.load(Ordering::Relaxed)
+    }
+
+    fn ask(&self, _: &Principal, _: &Question<'_>) -> Asked {
+        Asked::Later(Box::pin(std::future::pending()))
     }
 }
 

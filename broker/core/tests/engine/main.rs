@@ -6,6 +6,7 @@ mod bench;
 mod text;
 
 mod acl;
+mod asking;
 mod authentication;
 mod chaos;
 mod connecting;

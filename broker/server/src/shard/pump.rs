@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use mooring_core::{Engine, LogSequence, Now, ShardId, ShardMessage};
+use mooring_core::{AccessQuestion, Engine, LogSequence, Now, ShardId, ShardMessage};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Shard;
@@ -107,6 +107,7 @@ impl Shard {
             self.carry_services(&mut engine);
             self.carry_notices(&mut engine, now);
             self.carry_exchanges(&mut engine);
+            self.carry_questions(&mut engine);
             // A send may fail, and a drain may drop what has expired: both give the engine more to say.
             if !self.flush_dirty(&mut engine, now, &mut again) && !changed {
                 break;
@@ -187,6 +188,17 @@ impl Shard {
             if let Some(connection) = self.connection(input.connection) {
                 self.step_exchange(connection, input);
             }
+        }
+    }
+
+    fn carry_questions(self: &Rc<Self>, engine: &mut Engine) {
+        while let Some(AccessQuestion { connection, epoch, answering }) = engine.poll_question() {
+            let shard = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                let permits = answering.await;
+                shard.engine.borrow_mut().handle_answers(shard.now(), connection, epoch, permits);
+                shard.schedule_pump();
+            });
         }
     }
 
