@@ -1,5 +1,7 @@
 //! What owners, and those whom they let in, may do with a device.
 
+use std::borrow::Cow;
+
 use mooring_certs::DeviceId;
 use mooring_protocol::TopicFilter;
 use uuid::Uuid;
@@ -76,30 +78,37 @@ pub(super) fn owner_may(rest: Option<&str>, asked: Asked<'_>) -> bool {
     }
 }
 
+/// What the name of a scope for one command begins with.
+const COMMAND_PREFIX: &str = "command:";
+
 macro_rules! scopes {
     ($($(#[$doc:meta])* $scope:ident = $name:literal, $filter:literal;)*) => {
         /// What a technician may be allowed to, each by itself.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Scope {
             $($(#[$doc])* $scope,)*
+            /// To send the command of this name, and to see its results: `command:<name>`.
+            Command(Box<str>),
         }
 
         impl Scope {
-            /// All of them.
+            /// All of them but those for one command.
             pub const ALL: &[Self] = &[$(Self::$scope),*];
 
             /// The name in the API and in the database.
             #[must_use]
-            pub const fn name(self) -> &'static str {
+            pub fn name(&self) -> Cow<'static, str> {
                 match self {
-                    $(Self::$scope => $name,)*
+                    $(Self::$scope => $name.into(),)*
+                    Self::Command(name) => format!("{COMMAND_PREFIX}{name}").into(),
                 }
             }
 
             /// What may be subscribed to, below `devices/<id>/`.
-            const fn filter(self) -> &'static str {
+            fn filter(&self) -> Cow<'static, str> {
                 match self {
-                    $(Self::$scope => $filter,)*
+                    $(Self::$scope => $filter.into(),)*
+                    Self::Command(name) => format!("commands/{name}/result/+").into(),
                 }
             }
         }
@@ -129,13 +138,22 @@ impl Scope {
     /// The scope with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|scope| scope.name() == name)
+        if let Some(command) = name.strip_prefix(COMMAND_PREFIX) {
+            let usable = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            let is_name = (1..=64).contains(&command.len()) && command.bytes().all(usable);
+            return is_name.then(|| Self::Command(command.into()));
+        }
+        Self::ALL.iter().find(|scope| scope.name() == name).cloned()
     }
 
-    fn may(self, rest: Option<&str>, asked: Asked<'_>) -> bool {
-        match asked {
-            Asked::Publish(_) => self == Self::CommandsSend && is_command(rest),
-            Asked::Subscribe(_) => rest.is_some_and(|rest| contains(self.filter(), rest)),
+    fn may(&self, rest: Option<&str>, asked: Asked<'_>) -> bool {
+        match (asked, self) {
+            (Asked::Publish(_), Self::CommandsSend) => is_command(rest),
+            (Asked::Publish(_), Self::Command(name)) => {
+                rest.and_then(|rest| rest.strip_prefix("commands/")) == Some(name.as_ref())
+            }
+            (Asked::Publish(_), _) => false,
+            (Asked::Subscribe(_), _) => rest.is_some_and(|rest| contains(&self.filter(), rest)),
         }
     }
 }

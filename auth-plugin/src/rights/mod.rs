@@ -6,7 +6,7 @@ mod people;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use arc_swap::ArcSwap;
 use mooring_certs::{ClientUuid, DeviceId, TrustDomain};
@@ -51,7 +51,11 @@ pub struct Rights {
     people: RwLock<People>,
     generation: AtomicU64,
     grounds: Grounds,
+    technicians: OnceLock<TechnicianWatch>,
 }
+
+/// Hears who, on which device, was allowed what: the levels after `devices/<id>/`.
+type TechnicianWatch = Box<dyn Fn(Uuid, DeviceId, &str) + Send + Sync>;
 
 /// The names of the rules that allow, made once: an allowed message costs no text.
 struct Grounds {
@@ -90,7 +94,15 @@ impl Rights {
             people: RwLock::default(),
             generation: AtomicU64::new(0),
             grounds: Grounds::new(),
+            technicians: OnceLock::new(),
         }
+    }
+
+    /// Has `watch` hear of all that technicians are allowed: their access is in the owner's sight. One watch for good; it is called under a lock and
+    /// for each verdict, so it must neither wait nor ask the rights.
+    pub fn watch_technicians(&self, watch: impl Fn(Uuid, DeviceId, &str) + Send + Sync + 'static) {
+        // A second watch is a mistake of the caller, and the first one stays.
+        let _ = self.technicians.set(Box::new(watch));
     }
 
     /// Replaces the rules of the operator. Everybody's rights may have changed.
@@ -260,6 +272,9 @@ impl Rights {
                     continue;
                 }
                 Right::Grant(grant) if grant.role.may(address.rest, asked) => {
+                    if let (Role::Technician(_), Some(watch)) = (&grant.role, self.technicians.get()) {
+                        watch(user, device, address.rest.unwrap_or_default());
+                    }
                     return Ok(Arc::clone(self.grounds.of_role(&grant.role)));
                 }
                 Right::Owner | Right::Grant(_) => {

@@ -94,7 +94,7 @@ fn roles_are_read_from_their_names_and_unknown_scopes_give_nothing() {
     assert_eq!(Role::from_names("guest", &scopes), Some(Role::Guest));
     assert_eq!(Role::from_names("member", &[]), Some(Role::Member));
     assert_eq!(Role::from_names("owner", &[]), None);
-    assert!(Scope::ALL.iter().all(|scope| Scope::from_name(scope.name()) == Some(*scope)));
+    assert!(Scope::ALL.iter().all(|scope| Scope::from_name(&scope.name()).as_ref() == Some(scope)));
 }
 
 #[test]
@@ -184,4 +184,36 @@ fn a_device_cannot_be_bound_to_a_person() {
     let desk = Desk::owned();
     desk.rights.bind(Identity::new(&device(B)), OWNER);
     desk.denies(&device(B), Subscribe, &of(A, "#"), "is not this device's");
+}
+
+#[test]
+fn a_technician_for_one_command_sends_that_one_alone() {
+    let scopes = ["command:self-test", "command:", "command:a/b", "command:+"].map(str::to_owned);
+    let role = Role::from_names("technician", &scopes).unwrap();
+    assert_eq!(role, Role::Technician(vec![Scope::Command("self-test".into())]), "what is no name gives no right");
+    let desk = Desk::shared_as(role, None);
+    let technician = client(FRIEND);
+    desk.allows(&technician, Publish, &of(A, "commands/self-test"), "grant: technician");
+    for topic in ["commands/start", "commands/self-test/result/1", "commands/self-tests", "commands"] {
+        desk.denies(&technician, Publish, &of(A, topic), "no right of this person includes");
+    }
+    desk.allows(&technician, Subscribe, &of(A, "commands/self-test/result/+"), "grant: technician");
+    for filter in ["commands/start/result/+", "commands/+/result/+", "commands/self-test/#", "telemetry"] {
+        desk.denies(&technician, Subscribe, &of(A, filter), "no right of this person includes");
+    }
+}
+
+#[test]
+fn what_a_technician_is_allowed_is_told_to_the_watch() {
+    let desk = Desk::shared_as(Role::Technician(vec![Scope::LogsRead, Scope::Command("start".into())]), None);
+    let (told, seen) = std::sync::mpsc::channel();
+    desk.rights.watch_technicians(move |user, device, what| told.send((user, device, what.to_owned())).unwrap());
+    for (action, rest) in [(Subscribe, "logs"), (Subscribe, "telemetry"), (Publish, "commands/start")] {
+        desk.asks(&client(FRIEND), action, &of(A, rest));
+    }
+    desk.asks(&client(OWNER), Subscribe, &of(A, "logs"));
+    assert_eq!(
+        seen.try_iter().collect::<Vec<_>>(),
+        ["logs", "commands/start"].map(|rest| (FRIEND, id(A), rest.to_owned()))
+    );
 }

@@ -82,9 +82,10 @@ proptest! {
 
     #[test]
     fn what_a_technician_may_subscribe_to_is_contained_in_a_scope(filter in filter(), scope in prop::sample::select(Scope::ALL.to_vec())) {
-        let desk = Desk::shared_as(Role::Technician(vec![scope]), None);
+        let desk = Desk::shared_as(Role::Technician(vec![scope.clone()]), None);
         if desk.asks(&client(FRIEND), Subscribe, &filter).allow {
-            let root = scope.name().split(':').next().unwrap();
+            let name = scope.name();
+            let root = name.split(':').next().unwrap();
             let bound = format!("devices/{A}/{root}/#");
             prop_assert!(TopicFilter::parse(&bound).unwrap().contains(TopicFilter::parse(&filter).unwrap()), "{filter}");
         }
