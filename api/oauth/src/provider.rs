@@ -1,0 +1,366 @@
+//! The provider: what everything here works with, and what the rest of the system asks.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration as StdDuration, Instant};
+
+use mooring_certs::KeySecret;
+use mooring_store::{OauthClient, OauthFamily, Store};
+use time::{Duration, OffsetDateTime};
+use tokio::sync::{broadcast, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use url::Url;
+use uuid::Uuid;
+
+use crate::budget::{Budgets, network};
+use crate::ended::EndedFamilies;
+use crate::error::{ErrorCode, OauthError, Result};
+use crate::jwt::{self, AccessClaims, IdClaims, TokenError};
+use crate::keys::{KeyRing, TokenKind};
+use crate::scope;
+
+/// How the provider works.
+#[derive(Debug, Clone)]
+pub struct ProviderConfig {
+    /// By which URL everybody reaches the server: `https://host` or `https://host:port`, and no more.
+    pub issuer: String,
+    /// Where the signing keys are kept.
+    pub keys_dir: PathBuf,
+    /// Encrypts them.
+    pub key_secret: Option<KeySecret>,
+    /// How long a signing key signs.
+    pub key_lifetime: Duration,
+    /// How long an access token lives.
+    pub access_token_lifetime: Duration,
+    /// How long a refresh token lives that is not used.
+    pub refresh_token_lifetime: Duration,
+}
+
+/// The OAuth 2.1 and OpenID Connect provider. Cheap to clone.
+#[derive(Clone)]
+pub struct Provider(Arc<Inner>);
+
+struct Inner {
+    config: ProviderConfig,
+    store: Store,
+    keys: KeyRing,
+    ended: EndedFamilies,
+    /// Guesses at client secrets, of one address.
+    client_failures: Budgets<IpAddr>,
+    /// Guesses at user codes, of one person and of one address.
+    user_code_tries: Budgets<Guesser>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Guesser {
+    Person(Uuid),
+    Address(IpAddr),
+}
+
+/// An access token that is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessToken {
+    /// Its own id.
+    pub id: Uuid,
+    /// The person who gave it; `None` when a client works for itself.
+    pub user: Option<Uuid>,
+    /// The client to which it was given.
+    pub client_id: String,
+    /// What it is for.
+    pub scopes: Vec<String>,
+    /// The family, with which it ends: see [`Provider::ended_families`].
+    pub family: Uuid,
+    /// When it ends by itself.
+    pub expires_at: OffsetDateTime,
+}
+
+/// An access token, and the ID token that goes with it.
+pub(crate) struct Issued {
+    pub(crate) access_token: String,
+    pub(crate) id_token: Option<String>,
+}
+
+/// How often the database is asked what has ended.
+const LOOK_EVERY: StdDuration = StdDuration::from_millis(500);
+const UPKEEP_EVERY: StdDuration = StdDuration::from_secs(3600);
+const ID_TOKEN_LIFETIME: Duration = Duration::minutes(10);
+const MINUTE: StdDuration = StdDuration::from_secs(60);
+
+impl Provider {
+    /// Opens the signing keys, or makes the first one.
+    ///
+    /// # Errors
+    /// [`OauthError::Setting`] for an issuer that is no origin, [`OauthError::Key`] for a key file that can't be used.
+    pub fn open(config: ProviderConfig, store: Store) -> Result<Self> {
+        check_issuer(&config.issuer)?;
+        let now = OffsetDateTime::now_utc();
+        let keys = KeyRing::open(&config.keys_dir, config.key_secret.clone(), config.key_lifetime, now)?;
+        let ended = EndedFamilies::new(config.access_token_lifetime);
+        let client_failures = Budgets::new(30, MINUTE);
+        let user_code_tries = Budgets::new(10, MINUTE * 10);
+        Ok(Self(Arc::new(Inner { config, store, keys, ended, client_failures, user_code_tries })))
+    }
+
+    /// Asks the database what has ended, sweeps it and follows keys by new ones, until `stop` turns true.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let (mut look, mut upkeep) = (interval(LOOK_EVERY), interval(UPKEEP_EVERY));
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = look.tick() => {
+                    if let Err(error) = self.look().await {
+                        tracing::debug!(%error, "what has ended can't be asked now");
+                    }
+                }
+                _ = upkeep.tick() => self.upkeep().await,
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+
+    /// Asks the database once what has ended. Before the first success no access token is good.
+    ///
+    /// # Errors
+    /// [`OauthError::Store`].
+    pub async fn look(&self) -> Result<()> {
+        let now = OffsetDateTime::now_utc();
+        let ended = self.0.store.oauth_families_ended_since(self.0.ended.since(now)).await?;
+        self.0.ended.extend(&ended, now);
+        Ok(())
+    }
+
+    async fn upkeep(&self) {
+        let now = OffsetDateTime::now_utc();
+        if let Err(error) = self.0.keys.rotate(now) {
+            tracing::error!(%error, "the signing key can't be followed by a new one");
+        }
+        if let Err(error) = self.0.store.sweep_oauth(now).await {
+            tracing::debug!(%error, "old codes and tokens are swept later");
+        }
+    }
+
+    /// Whether a text has the form of an access token: three parts. An opaque token has no dots.
+    #[must_use]
+    pub fn is_access_token(text: &str) -> bool {
+        text.bytes().filter(|byte| *byte == b'.').count() == 2
+    }
+
+    /// The access token, when it is good for this server now. Reads no database.
+    ///
+    /// # Errors
+    /// Why it is not good.
+    pub fn access_token(&self, text: &str) -> Result<AccessToken, TokenError> {
+        let claims: AccessClaims = jwt::verify(&self.0.keys, TokenKind::Access, text)?;
+        if claims.iss != self.0.config.issuer {
+            return Err(TokenError::WrongIssuer);
+        }
+        if claims.aud != self.0.config.issuer {
+            return Err(TokenError::WrongAudience);
+        }
+        let expires_at = OffsetDateTime::from_unix_timestamp(claims.exp).map_err(|_| TokenError::Foreign)?;
+        if expires_at <= OffsetDateTime::now_utc() {
+            return Err(TokenError::Expired);
+        }
+        match self.0.ended.contains(claims.sid) {
+            Some(false) => {}
+            Some(true) => return Err(TokenError::Revoked),
+            None => return Err(TokenError::Unknown),
+        }
+        // A client's own name never parses as a person's id: ids of clients are checked when they are registered.
+        let user = if claims.sub == claims.client_id { None } else { Some(parse_subject(&claims.sub)?) };
+        Ok(AccessToken {
+            id: claims.jti,
+            user,
+            client_id: claims.client_id,
+            scopes: claims.scope.split_ascii_whitespace().map(str::to_owned).collect(),
+            family: claims.sid,
+            expires_at,
+        })
+    }
+
+    /// Tells each family that ends before its time, within half a second of its end: what was opened with its tokens ends then. A receiver that lags
+    /// asks [`Provider::has_ended`] about each that it holds.
+    #[must_use]
+    pub fn ended_families(&self) -> broadcast::Receiver<Uuid> {
+        self.0.ended.listen()
+    }
+
+    /// Whether a family has ended; true also when that can't be known.
+    #[must_use]
+    pub fn has_ended(&self, family: Uuid) -> bool {
+        self.0.ended.contains(family).unwrap_or(true)
+    }
+
+    /// Ends all that a person has let clients have, at once: after a change of password, a sign-out everywhere, or before an account is deleted.
+    ///
+    /// # Errors
+    /// [`OauthError::Store`].
+    pub async fn end_families_of_user(&self, user: Uuid, reason: &str) -> Result<usize> {
+        let now = OffsetDateTime::now_utc();
+        let ended = self.0.store.end_oauth_families_of_user(user, reason, now).await?;
+        self.0.ended.add(&ended, now);
+        Ok(ended.len())
+    }
+
+    /// Takes back what a person has let one client have, at once.
+    ///
+    /// # Errors
+    /// [`OauthError::Store`].
+    pub async fn withdraw_consent(&self, user: Uuid, client: &str) -> Result<usize> {
+        let now = OffsetDateTime::now_utc();
+        let ended = self.0.store.withdraw_oauth_consent(user, client, now).await?;
+        self.0.ended.add(&ended, now);
+        Ok(ended.len())
+    }
+
+    /// Ends what was to last as long as this browser session.
+    ///
+    /// # Errors
+    /// [`OauthError::Store`].
+    pub async fn end_families_of_browser(&self, session: Uuid) -> Result<usize> {
+        let now = OffsetDateTime::now_utc();
+        let ended = self.0.store.end_oauth_families_of_browser(session, now).await?;
+        self.0.ended.add(&ended, now);
+        Ok(ended.len())
+    }
+
+    pub(crate) async fn end_family(&self, family: Uuid, reason: &str) -> Result<()> {
+        let now = OffsetDateTime::now_utc();
+        self.0.store.end_oauth_family(family, reason, now).await?;
+        self.0.ended.add(&[family], now);
+        Ok(())
+    }
+
+    /// Remembers at once that a family has ended in the database.
+    pub(crate) fn note_end(&self, family: Uuid) {
+        self.0.ended.add(&[family], OffsetDateTime::now_utc());
+    }
+
+    pub(crate) fn config(&self) -> &ProviderConfig {
+        &self.0.config
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        &self.0.config.issuer
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The public keys, as RFC 7517 writes them.
+    pub(crate) fn jwks(&self) -> serde_json::Value {
+        self.0.keys.jwks()
+    }
+
+    pub(crate) async fn client(&self, id: &str) -> Result<OauthClient> {
+        let unknown = || OauthError::refused(ErrorCode::InvalidClient, "There is no such client.");
+        self.0.store.oauth_client(id).await?.ok_or_else(unknown)
+    }
+
+    /// Signs the tokens of a family. `scopes` may be fewer than the family's.
+    pub(crate) fn issue(&self, family: &OauthFamily, scopes: &[String], nonce: Option<String>) -> Result<Issued> {
+        let now = OffsetDateTime::now_utc();
+        let key = self.0.keys.signer(now)?;
+        let signed_in_at = family.signed_in.as_ref().map(|signed_in| signed_in.at.unix_timestamp());
+        let sub = family.user.map_or_else(|| family.client.clone(), |user| user.to_string());
+        let access = AccessClaims {
+            iss: self.0.config.issuer.clone(),
+            sub: sub.clone(),
+            aud: self.0.config.issuer.clone(),
+            exp: (now + self.0.config.access_token_lifetime).unix_timestamp(),
+            iat: now.unix_timestamp(),
+            jti: Uuid::new_v4(),
+            client_id: family.client.clone(),
+            scope: scopes.join(" "),
+            sid: family.id,
+            auth_time: signed_in_at,
+        };
+        let access_token = jwt::sign(&key, TokenKind::Access, &access)?;
+        let id_token = match (&family.signed_in, scope::contains(scopes, scope::OPENID)) {
+            (Some(signed_in), true) => Some(IdClaims {
+                iss: access.iss,
+                sub,
+                aud: family.client.clone(),
+                exp: (now + ID_TOKEN_LIFETIME).unix_timestamp(),
+                iat: access.iat,
+                auth_time: signed_in.at.unix_timestamp(),
+                nonce,
+                amr: signed_in.amr.clone(),
+                sid: family.id,
+                at_hash: at_hash(&access_token),
+            }),
+            _ => None,
+        };
+        let id_token = id_token.map(|claims| jwt::sign(&key, TokenKind::Id, &claims)).transpose()?;
+        Ok(Issued { access_token, id_token })
+    }
+
+    /// The claims of an ID token that this provider made, whether or not its time is over: as a hint of who signs out.
+    pub(crate) fn id_token_hint(&self, text: &str) -> Option<IdClaims> {
+        let claims: IdClaims = jwt::verify(&self.0.keys, TokenKind::Id, text).ok()?;
+        (claims.iss == self.0.config.issuer).then_some(claims)
+    }
+
+    /// Counts a failed proof of a client; an error when the address has none left.
+    pub(crate) fn count_client_failure(&self, address: IpAddr) -> Result<()> {
+        if self.0.client_failures.take(network(address), Instant::now()) { Ok(()) } else { Err(too_many()) }
+    }
+
+    /// Counts a typed user code.
+    pub(crate) fn count_user_code(&self, user: Uuid, address: IpAddr) -> Result<()> {
+        let now = Instant::now();
+        let has_left = self.0.user_code_tries.take(Guesser::Person(user), now)
+            && self.0.user_code_tries.take(Guesser::Address(network(address)), now);
+        if has_left { Ok(()) } else { Err(too_many()) }
+    }
+}
+
+impl std::fmt::Debug for Provider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Provider").field("issuer", &self.0.config.issuer).finish_non_exhaustive()
+    }
+}
+
+fn too_many() -> OauthError {
+    OauthError::refused(ErrorCode::TooManyRequests, "Too many attempts: wait some minutes, then try again.")
+}
+
+fn parse_subject(sub: &str) -> Result<Uuid, TokenError> {
+    sub.parse().map_err(|_| TokenError::Foreign)
+}
+
+/// The left half of the hash that goes with the algorithm: SHA-512 for Ed25519 (OpenID Connect Core, 3.1.3.6).
+fn at_hash(access_token: &str) -> String {
+    use base64::Engine as _;
+    let digest = ring::digest::digest(&ring::digest::SHA512, access_token.as_bytes());
+    base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(digest.as_ref().iter().take(32).copied().collect::<Vec<_>>())
+}
+
+/// An issuer is an origin: paths are added to it, and answers are compared with it character by character.
+fn check_issuer(issuer: &str) -> Result<()> {
+    let refused = |reason: String| Err(OauthError::Setting { key: "oauth.issuer", reason });
+    match Url::parse(issuer) {
+        Ok(url) if url.scheme() == "https" && url.origin().ascii_serialization() == issuer => Ok(()),
+        _ => refused(format!("expected https://host or https://host:port and no more, got {issuer:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_issuer;
+
+    #[test]
+    fn an_issuer_is_an_origin() {
+        for fine in ["https://mooring.example", "https://localhost:8443", "https://[::1]:8443"] {
+            assert!(check_issuer(fine).is_ok(), "{fine}");
+        }
+        for bad in
+            ["", "mooring.example", "http://mooring.example", "https://mooring.example/", "https://a:443", "https://A"]
+        {
+            assert!(check_issuer(bad).is_err(), "{bad}");
+        }
+    }
+}
