@@ -1,11 +1,15 @@
 //! What can be typed.
 
+mod identity;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use mooring_api::Reason;
 use uuid::Uuid;
+
+pub(crate) use identity::{BatchCommand, FactoryCommand, TrustCommand};
 
 /// An MQTT broker that knows its devices.
 #[derive(Debug, Parser)]
@@ -24,6 +28,12 @@ pub(crate) enum Command {
     /// Make devices, as the factory does, and list them.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Batches of devices: how many there may be, until when, and what was kept out.
+    #[command(subcommand)]
+    Batch(BatchCommand),
+    /// Factories without a network: make devices and labels there, take over their signed logs here.
+    #[command(subcommand)]
+    Factory(FactoryCommand),
     /// The certificate authority: its keys and intermediates; take certificates back.
     #[command(subcommand)]
     Ca(CaCommand),
@@ -87,7 +97,7 @@ pub(crate) enum DeviceCommand {
         /// How many.
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         count: u32,
-        /// The factory's batch.
+        /// The batch (`mooring batch create`), whose quota and end they have to keep.
         #[arg(long)]
         batch: Option<String>,
         /// Print JSON.

@@ -3,12 +3,12 @@
 use anyhow::Context as _;
 use mooring_auth::{ClaimCode, Secret, SecretKind};
 use mooring_store::{NewDevice, NewToken, NewUser, Store, User};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 /// A device as it leaves the factory. The secrets are nowhere else: the store has their hashes.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct MadeDevice {
     pub(crate) id: Uuid,
     pub(crate) model: String,
@@ -25,29 +25,32 @@ pub(crate) async fn make_devices(
     secret_lifetime: Duration,
 ) -> anyhow::Result<Vec<MadeDevice>> {
     let now = OffsetDateTime::now_utc();
-    let mut made = Vec::new();
-    let mut rows = Vec::new();
-    for _ in 0..count {
-        let (id, secret, code) = (Uuid::now_v7(), Secret::generate(SecretKind::Enrolment)?, ClaimCode::generate()?);
-        rows.push(NewDevice {
-            id,
-            model: model.to_owned(),
-            batch: batch.map(str::to_owned),
-            enrolment_secret_hash: secret.hash(),
-            enrolment_expires_at: now + secret_lifetime,
-            claim_code_hash: code.hash(),
-        });
-        made.push(MadeDevice {
-            id,
-            model: model.to_owned(),
-            enrolment_secret: secret.reveal().to_owned(),
-            claim_code: code.reveal(),
-        });
-    }
+    let devices = (0..count).map(|_| new_device(model, batch, now, secret_lifetime));
+    let (made, rows): (Vec<_>, Vec<_>) = devices.collect::<anyhow::Result<Vec<_>>>()?.into_iter().unzip();
     store.create_devices(&rows, now).await.context("the devices could not be stored")?;
     let detail = serde_json::json!({"model": model, "batch": batch, "count": count});
     store.append_audit("operator", "device.create", &format!("model:{model}"), &detail, now).await?;
     Ok(made)
+}
+
+/// Makes the id and the secrets of a device: what is shown once, and what is stored.
+pub(crate) fn new_device(
+    model: &str,
+    batch: Option<&str>,
+    now: OffsetDateTime,
+    secret_lifetime: Duration,
+) -> anyhow::Result<(MadeDevice, NewDevice)> {
+    let (id, secret, code) = (Uuid::now_v7(), Secret::generate(SecretKind::Enrolment)?, ClaimCode::generate()?);
+    let stored = NewDevice {
+        id,
+        model: model.to_owned(),
+        batch: batch.map(str::to_owned),
+        enrolment_secret_hash: secret.hash(),
+        enrolment_expires_at: now + secret_lifetime,
+        claim_code_hash: code.hash(),
+    };
+    let (enrolment_secret, claim_code) = (secret.reveal().to_owned(), code.reveal());
+    Ok((MadeDevice { id, model: model.to_owned(), enrolment_secret, claim_code }, stored))
 }
 
 /// Makes an account.

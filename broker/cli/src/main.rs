@@ -10,6 +10,7 @@ mod https;
 mod instance;
 mod output;
 mod signals;
+mod station;
 
 use std::process::ExitCode;
 

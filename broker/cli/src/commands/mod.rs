@@ -1,11 +1,13 @@
 //! What each subcommand does.
 
 mod acl;
+mod batch;
 mod ca;
 mod config;
 mod conformance;
 mod ctl;
 mod device;
+mod factory;
 mod import;
 mod mosquitto_acl;
 mod password;
@@ -33,6 +35,8 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Device(command) => device::run(command),
+        Command::Batch(command) => batch::run(command),
+        Command::Factory(command) => factory::run(command),
         Command::Ca(command) => ca::run(command),
         Command::User(command) => user::run(command),
         Command::Token(command) => token::run(command),

@@ -53,8 +53,7 @@ impl Demo {
         let directory = tempfile::Builder::new().prefix("mooring-demo-").tempdir()?;
         let instance = start_instance(args, &directory, metrics).await?;
         let store = instance.store();
-        let devices =
-            factory::make_devices(store, "washer", None, DEVICE_COUNT, time::Duration::days(1)).await?;
+        let devices = factory::make_devices(store, "washer", None, DEVICE_COUNT, time::Duration::days(1)).await?;
         let owner = factory::make_user(store, &format!("demo-{}", uuid::Uuid::now_v7().simple())).await?;
         let scopes = ["devices:read", "devices:write", "commands:send"].map(str::to_owned).to_vec();
         let token = factory::make_token(store, Some(owner.id), scopes, "demo", None).await?.token;

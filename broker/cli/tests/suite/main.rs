@@ -18,6 +18,7 @@ mod demo;
 mod enrolment;
 mod est;
 mod events;
+mod factory;
 mod idle_sockets;
 mod load;
 mod mqtt;
@@ -26,6 +27,7 @@ mod passwords;
 mod peers;
 #[path = "../../../../store/tests/common/postgres.rs"]
 mod postgres;
+mod public_name;
 mod revocation;
 mod running;
 #[expect(dead_code, reason = "the crash harness and the interoperability tests use the rest")]

@@ -7,7 +7,7 @@ use crate::mqtt::Client;
 use crate::server::{Home, MOORING, text};
 
 /// Runs a script beside a home's data, with `mooring` in the path.
-fn bash(home: &Home, admin: u16, script: &str) -> std::process::Output {
+pub(crate) fn bash(home: &Home, admin: u16, script: &str) -> std::process::Output {
     let path = format!("{}:{}", Path::new(MOORING).parent().unwrap().display(), std::env::var("PATH").unwrap());
     Command::new("bash")
         .args(["-euo", "pipefail", "-c", script])
