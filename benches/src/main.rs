@@ -7,7 +7,9 @@ mod args;
 mod certs;
 mod check;
 mod compare;
+mod date;
 mod engine;
+mod enrol;
 mod frame;
 mod latency;
 mod measure;
@@ -55,6 +57,7 @@ async fn run(command: Command) -> Result<ExitCode> {
     match &command {
         Command::Sink(args) => sink::run(args).await?,
         Command::Certs(args) => certs::write(&args.dir, args.clients)?,
+        Command::Enrol(args) => enrol::run(args).await?,
         Command::Compare(args) => compare::run(args).await?,
         row => {
             let report = scenario::run(row).await?;

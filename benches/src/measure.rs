@@ -1,5 +1,6 @@
 //! Warm up, measure, drain: the same for every row that publishes.
 
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use crate::args::Common;
 use crate::check::Verdict;
 use crate::engine::{Counters, Engine, Shared};
 use crate::latency::LatencySummary;
-use crate::process::Usage;
+use crate::process::{Usage, thread_cpu_s};
 use crate::report::table::group_digits;
 use crate::report::{Report, Sample, Unit};
 
@@ -53,6 +54,8 @@ pub(crate) struct Measured {
     pub(crate) latency: Option<LatencySummary>,
     pub(crate) verdict: Verdict,
     pub(crate) errors: Vec<String>,
+    /// CPU seconds of the thread of the broker that used most.
+    busiest_thread_cpu_s: Option<f64>,
     closed: u64,
     refused: u64,
     written_off: u64,
@@ -73,8 +76,10 @@ pub(crate) async fn run_flows(engine: &Shared, common: &Common, by_latency: bool
     }
     let mut watched = Watch::new(engine, common, "measuring");
     let begin = watched.begin;
+    let threads = common.output.pid.map(thread_cpu_s);
     watch(engine, common, &mut watched, load.duration).await;
     let end = Snapshot::take(engine, common);
+    let busiest = common.output.pid.zip(threads).map(|(pid, before)| busiest_thread_cpu_s(&before, pid));
     let latency = engine.with(Engine::take_latency);
     engine.with(Engine::stop_flows);
     settle(engine, load.patience).await;
@@ -82,7 +87,14 @@ pub(crate) async fn run_flows(engine: &Shared, common: &Common, by_latency: bool
     // A run of a number of messages ends with the last of them, not with the tick that saw it.
     let ended = if load.messages.is_some() { last_arrival.clamp(begin.at, end.at) } else { end.at };
     watched.clear_line();
-    Ok(finish(engine, begin, end, ended - begin.at, watched.timeline, latency.map(|latency| latency.summary())))
+    let measured =
+        finish(engine, begin, end, ended - begin.at, watched.timeline, latency.map(|latency| latency.summary()));
+    Ok(Measured { busiest_thread_cpu_s: busiest, ..measured })
+}
+
+fn busiest_thread_cpu_s(before: &HashMap<String, f64>, pid: u32) -> f64 {
+    let used = |(thread, cpu_s): (String, f64)| cpu_s - before.get(&thread).copied().unwrap_or(0.0);
+    thread_cpu_s(pid).into_iter().map(used).fold(0.0, f64::max)
 }
 
 /// Gathers what the engine knows once a run is over.
@@ -105,6 +117,7 @@ pub(crate) fn finish(
             latency,
             verdict: engine.verdict(),
             errors: engine.errors().to_vec(),
+            busiest_thread_cpu_s: None,
             closed: counters.closed,
             refused: counters.refused,
             written_off: counters.written_off,
@@ -216,6 +229,10 @@ impl Measured {
         let delivered = (counters.1.delivered - counters.0.delivered) as f64;
         let sent = (counters.1.sent - counters.0.sent) as f64;
         report.push("delivered_per_s", "delivered", Unit::PerSecond, delivered / self.elapsed_s);
+        let acknowledged = (counters.1.acknowledged - counters.0.acknowledged) as f64;
+        if report.qos > 0 {
+            report.push("acknowledged_per_s", "acknowledged", Unit::PerSecond, acknowledged / self.elapsed_s);
+        }
         if sent > 0.0 {
             report.push("sent_per_s", "sent", Unit::PerSecond, sent / self.elapsed_s);
         }
@@ -244,6 +261,11 @@ impl Measured {
             report.push("cpu_cores", "the same per second", Unit::Cores, cpu_s / self.elapsed_s);
             if millions > 0.0 {
                 report.push("cpu_s_per_million", "CPU of the broker per million", Unit::Seconds, cpu_s / millions);
+            }
+            if let Some(busiest) = self.busiest_thread_cpu_s.filter(|busiest| *busiest > 0.0) {
+                report.push("busiest_thread_cpu_s", "the same of its busiest thread", Unit::Seconds, busiest);
+                let what = "delivered per CPU second of its busiest thread";
+                report.push("delivered_per_busiest_s", what, Unit::PerSecond, millions * 1e6 / busiest);
             }
             let rss_max =
                 self.timeline.iter().filter_map(|sample| sample.broker_rss_bytes).fold(end.rss_bytes, u64::max);

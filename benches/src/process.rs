@@ -1,5 +1,6 @@
 //! What a process has used, from /proc.
 
+use std::collections::HashMap;
 use std::fs;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,15 @@ impl Usage {
     }
 }
 
+/// CPU seconds of each thread of a process since it started, by thread id.
+pub(crate) fn thread_cpu_s(pid: u32) -> HashMap<String, f64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let usage = |path: std::path::PathBuf| {
+        Usage::parse(&fs::read_to_string(path.join("stat")).ok()?, "VmRSS: 0 kB").map(|usage| usage.cpu_s())
+    };
+    tasks.filter_map(|task| Some((task.file_name().to_string_lossy().into_owned(), usage(task.path())?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +72,11 @@ mod tests {
     fn this_process_can_be_looked_at() {
         assert!(Usage::of_self().unwrap().rss_bytes > 0);
         assert_eq!(Usage::of(u32::MAX), None);
+    }
+
+    #[test]
+    fn each_thread_has_its_time() {
+        assert!(thread_cpu_s(std::process::id()).contains_key(&std::process::id().to_string()));
+        assert!(thread_cpu_s(u32::MAX).is_empty());
     }
 }

@@ -55,7 +55,11 @@ pub(crate) struct Opener {
 impl Opener {
     pub(crate) fn new(common: &Common) -> Result<Self> {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-        let run = format!("b{:x}{:x}", std::process::id(), now.subsec_micros());
+        Self::named(common, format!("b{:x}{:x}", std::process::id(), now.subsec_micros()))
+    }
+
+    /// The same with a name that another run can have, too.
+    pub(crate) fn named(common: &Common, run: String) -> Result<Self> {
         Ok(Self { connector: Connector::new(&common.target)?, common: common.clone(), run })
     }
 
@@ -98,6 +102,49 @@ impl Opener {
                 return Ok(Connected { transport, deframer, received, accepted, took: started.elapsed() });
             }
             ensure!(transport.read_buf(&mut fresh).await? > 0, "the broker closed the connection before its CONNACK");
+        }
+    }
+
+    /// Opens the session, subscribes it to one filter, and leaves, as a client does that sleeps.
+    async fn visit(&self, index: usize, settings: &ClientSettings, filter: &str) -> Result<()> {
+        let mut connected = self.connect(index, settings).await?;
+        let Connected { transport, received, .. } = &mut connected;
+        transport.write_all(&encode_subscribe(&[filter.to_owned()], self.common.load.qos(), self.version())?).await?;
+        transport.flush().await?;
+        loop {
+            // What the session already had may come before the SUBACK.
+            while let Some((packet, size)) = frame::read(received, self.version())? {
+                match packet {
+                    Received::SubAck { refused: 0, .. } => {
+                        transport.write_all(&[0xE0, 0]).await?;
+                        return Ok(transport.shutdown().await?);
+                    }
+                    Received::SubAck { .. } => bail!("client {}: its subscription was refused", settings.client_id),
+                    _ => received.drain(..size),
+                };
+            }
+            let read = tokio::time::timeout(ANSWER_WITHIN, transport.read_buf(received)).await;
+            ensure!(read.context("no SUBACK")?? > 0, "the broker closed the connection before its SUBACK");
+        }
+    }
+
+    /// Opens and leaves many sessions, several at a time, each with its filter.
+    pub(crate) async fn visit_all(
+        self: &Rc<Self>,
+        sessions: impl Iterator<Item = (ClientSettings, String)>,
+    ) -> Result<()> {
+        ensure!(!self.connector.is_websocket(), "this row does not speak WebSocket");
+        let mut waiting = sessions.enumerate();
+        let mut visits = tokio::task::JoinSet::new();
+        loop {
+            while visits.len() < self.common.connects_in_flight.max(1)
+                && let Some((place, (settings, filter))) = waiting.next()
+            {
+                let opener = self.clone();
+                visits.spawn_local(async move { opener.visit(place, &settings, &filter).await });
+            }
+            let Some(finished) = visits.join_next().await else { return Ok(()) };
+            finished??;
         }
     }
 
@@ -152,7 +199,20 @@ impl Opener {
         count: u32,
         tracker_of: impl Fn(u32) -> Option<usize>,
     ) -> Result<Vec<usize>> {
-        let clients = (0..count).map(|number| ClientSettings::clean(&self.run, &format!("{role}{number}"))).collect();
+        self.add_sessions(engine, role, count, false, tracker_of).await
+    }
+
+    /// The same, with sessions that outlive their connections if `persistent`.
+    pub(crate) async fn add_sessions(
+        self: &Rc<Self>,
+        engine: &Shared,
+        role: &str,
+        count: u32,
+        persistent: bool,
+        tracker_of: impl Fn(u32) -> Option<usize>,
+    ) -> Result<Vec<usize>> {
+        let settings = if persistent { ClientSettings::persistent } else { ClientSettings::clean };
+        let clients = (0..count).map(|number| settings(&self.run, &format!("{role}{number}"))).collect();
         let mut links = vec![0; count as usize];
         self.connect_all(clients, |place, connected| {
             links[place] = engine.add_link(connected, tracker_of(place as u32))?;

@@ -64,11 +64,11 @@ fn write_group(body: &mut String, group: &Group, top: usize) {
     }
 }
 
-fn colour(at: usize) -> &'static str {
+pub(super) fn colour(at: usize) -> &'static str {
     COLOURS[at % COLOURS.len()]
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

@@ -1,29 +1,35 @@
 //! One run: a fresh broker on its core, this program on another, and the report that it writes.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::brokers::{Broker, Places};
-use super::rows::Row;
+use super::programs::{self, Background};
+use super::rows::{Row, Stop};
 use crate::args::CompareArgs;
 use crate::certs;
-use crate::report::Report;
+use crate::report::{Report, Unit};
 
 /// A broker that does not listen by then never will.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a run may take beyond its measured time: connects, 100,000 subscriptions, a drain.
 const SLACK: Duration = Duration::from_secs(180);
 
-/// Certificates for clients; a run with more clients uses them in turn.
-const CLIENT_CERTIFICATES: u32 = 200;
+/// The same of a slow row.
+const SLOW_SLACK: Duration = Duration::from_secs(900);
+
+/// How long a broker may take to end by itself.
+const END_WITHIN: Duration = Duration::from_secs(120);
+
+/// Certificates for clients; a run with more clients uses them in turn, and a cache of verified certificates shows.
+pub(super) const CLIENT_CERTIFICATES: u32 = 1000;
 
 /// What all runs share.
 #[derive(Debug)]
@@ -31,15 +37,23 @@ pub(super) struct Runner {
     program: PathBuf,
     directory: TempDir,
     duration: Duration,
+    warmup: Duration,
     broker_core: u32,
     generator_core: u32,
 }
 
-/// A broker that is killed when this is dropped.
+/// A broker that is killed when this is dropped, before its services.
 struct Running {
     child: Child,
+    pid: u32,
     places: Places,
-    _directory: TempDir,
+    broker: Broker,
+    /// The cores of the broker.
+    cores: String,
+    /// From the start to the first connection that it accepted.
+    started_in: Duration,
+    _services: Vec<Background>,
+    directory: TempDir,
 }
 
 impl Runner {
@@ -50,7 +64,8 @@ impl Runner {
         Ok(Self {
             program: std::env::current_exe()?,
             directory,
-            duration: args.duration,
+            duration: args.duration(),
+            warmup: args.warmup,
             broker_core: args.broker_core,
             generator_core: args.generator_core,
         })
@@ -60,15 +75,28 @@ impl Runner {
     pub(super) async fn versions(&self, brokers: &[Broker]) -> Vec<String> {
         let mut versions = Vec::new();
         for broker in brokers {
-            versions.push(version(broker).await.unwrap_or_else(|| broker.name.clone()));
+            versions.push(programs::first_line(&broker.version_command).await.unwrap_or_else(|| broker.name.clone()));
         }
         versions
     }
 
+    /// Runs what a broker needs once for all its runs.
+    pub(super) async fn prepare(&self, broker: &Broker) -> Result<()> {
+        let places = self.places(broker, String::new())?;
+        std::fs::create_dir_all(&places.shared)?;
+        for words in &broker.once {
+            programs::run(&places.fill_all(words)).await?;
+        }
+        Ok(())
+    }
+
     /// Starts the broker, runs the row, stops the broker.
     pub(super) async fn run(&self, broker: &Broker, row: &Row) -> Result<Report> {
-        let mut running = self.start(broker).await?;
-        let report = self.measure(&running, broker, row).await;
+        let mut running = self.start(broker.for_row(row), row).await?;
+        let report = match row.restart {
+            None => self.measure(&running, row, &[]).await,
+            Some(stop) => self.restart(&mut running, row, stop).await,
+        };
         if let Ok(Some(status)) = running.child.try_wait() {
             bail!("the broker ended during the run: {status}");
         }
@@ -76,82 +104,107 @@ impl Runner {
         report
     }
 
-    async fn start(&self, broker: &Broker) -> Result<Running> {
-        let directory = tempfile::tempdir()?;
-        let (port, tls_port) = free_ports()?;
-        let places = Places {
+    fn places(&self, broker: &Broker, directory: String) -> Result<Places> {
+        let [port, tls_port, http_port] = programs::free_ports()?;
+        Ok(Places {
             port,
             tls_port,
-            directory: directory.path().display().to_string(),
+            http_port,
+            directory,
+            shared: self.directory.path().join("shared").join(&broker.name).display().to_string(),
             certificates: self.directory.path().display().to_string(),
-        };
+            values: broker.values.clone(),
+        })
+    }
+
+    async fn start(&self, broker: Broker, row: &Row) -> Result<Running> {
+        let directory = tempfile::tempdir()?;
+        let places = self.places(&broker, directory.path().display().to_string())?;
         for (name, text) in &broker.files {
             std::fs::write(directory.path().join(name), places.fill(text)).with_context(|| format!("write {name}"))?;
         }
+        let mut services = Vec::new();
+        for service in &broker.services {
+            let command = programs::pinned(&self.generator_core.to_string(), &places.fill_all(&service.command));
+            services.push(Background::start(command, &places.fill_all(&service.ready), READY_WITHIN).await?);
+        }
         for words in &broker.setup {
-            run_setup(words.iter().map(|word| places.fill(word)).collect()).await?;
+            programs::run(&places.fill_all(words)).await?;
         }
-        let log = std::fs::File::create(directory.path().join("broker.log"))?;
-        let mut child = pinned(self.broker_core)
-            .args(broker.command.iter().map(|word| places.fill(word)))
-            .envs(broker.environment.iter().map(|(name, value)| (name, places.fill(value))))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .context("start taskset")?;
-        if let Err(error) = wait_ready(&mut child, port).await {
-            let log = std::fs::read_to_string(directory.path().join("broker.log")).unwrap_or_default();
-            bail!("{error:#}; it said: {}", log.lines().last().unwrap_or("nothing"));
-        }
-        Ok(Running { child, places, _directory: directory })
+        let both = || format!("{},{}", self.broker_core, self.generator_core);
+        let cores = if row.both_cores { both() } else { self.broker_core.to_string() };
+        let started = Instant::now();
+        let child = start_broker(&broker, &places, &cores, directory.path()).await?;
+        let pid = child.id().context("the broker has ended")?;
+        let started_in = started.elapsed();
+        Ok(Running { child, pid, places, broker, cores, started_in, _services: services, directory })
     }
 
-    async fn measure(&self, running: &Running, broker: &Broker, row: &Row) -> Result<Report> {
-        let pid = running.child.id().context("the broker has ended")?;
-        let mut command = pinned(self.generator_core);
-        command.arg(&self.program).args(&row.args).args(["--quiet", "--json", "-", "--pid", &pid.to_string()]);
-        command.args(["--duration", &format!("{}ms", self.duration.as_millis())]);
-        if row.tls {
-            command.args(["--tls", "--port", &running.places.tls_port.to_string()]);
-            command.args(["--ca", &running.places.fill(&broker.ca)]);
-            command.args(["--cert-dir", &running.places.fill(&broker.client_certificates)]);
-        } else {
-            command.args(["--port", &running.places.port.to_string()]);
+    /// Fills the broker, stops it, starts it again on what it has, and checks that.
+    async fn restart(&self, running: &mut Running, row: &Row, stop: Stop) -> Result<Report> {
+        self.measure(running, row, &[]).await.context("fill")?;
+        let stopping = Instant::now();
+        match stop {
+            Stop::Term => programs::terminate(&mut running.child, END_WITHIN).await?,
+            Stop::Kill => running.child.kill().await?,
         }
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        let output = tokio::time::timeout(self.duration * 3 + SLACK, command.output())
+        let stopped_in = stopping.elapsed();
+        let started = Instant::now();
+        running.child =
+            start_broker(&running.broker, &running.places, &running.cores, running.directory.path()).await?;
+        running.started_in = started.elapsed();
+        running.pid = running.child.id().context("the broker has ended")?;
+        let mut report = self.measure(running, row, &["--check"]).await.context("check")?;
+        report.push("start_s", "accepts connections after", Unit::Seconds, running.started_in.as_secs_f64());
+        report.push("stop_s", "ended after", Unit::Seconds, stopped_in.as_secs_f64());
+        Ok(report)
+    }
+
+    async fn measure(&self, running: &Running, row: &Row, more: &[&str]) -> Result<Report> {
+        let mut words = vec![self.program.display().to_string()];
+        words.extend(running.places.fill_all(&row.args));
+        words.extend(["--quiet", "--json", "-"].map(str::to_owned));
+        let mut flag = |name: &str, value: String| words.extend([name.to_owned(), value]);
+        flag("--pid", running.pid.to_string());
+        flag("--duration", format!("{}ms", self.duration.as_millis()));
+        flag("--warmup", format!("{}ms", self.warmup.as_millis()));
+        if row.tls {
+            flag("--port", running.places.tls_port.to_string());
+            flag("--ca", running.places.fill(&running.broker.ca));
+            flag("--cert-dir", running.places.fill(&running.broker.client_certificates));
+            words.push("--tls".to_owned());
+        } else {
+            flag("--port", running.places.port.to_string());
+        }
+        words.extend(more.iter().map(|word| (*word).to_owned()));
+        let cores = if row.both_cores { running.cores.clone() } else { self.generator_core.to_string() };
+        let mut command = programs::pinned(&cores, &words);
+        command.kill_on_drop(true);
+        let slack = if row.slow { SLOW_SLACK } else { SLACK };
+        let output = tokio::time::timeout(self.duration * 3 + slack, command.output())
             .await
             .context("the run did not end in time")??;
-        check_status(output.status, &output.stderr)?;
+        programs::check_status(output.status, &output.stderr)?;
         serde_json::from_slice(&output.stdout).context("read the report")
     }
 }
 
-async fn run_setup(words: Vec<String>) -> Result<()> {
-    let (program, arguments) = words.split_first().context("an empty command in setup")?;
-    let output = Command::new(program).args(arguments).output().await.with_context(|| format!("start {program}"))?;
-    check_status(output.status, &output.stderr).with_context(|| words.join(" "))
-}
-
-/// `taskset` becomes the program that it starts, so that the child's process id is the broker's.
-fn pinned(core: u32) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", &core.to_string()]);
-    command
-}
-
-fn check_status(status: ExitStatus, stderr: &[u8]) -> Result<()> {
-    let said = String::from_utf8_lossy(stderr);
-    ensure!(status.success(), "{}", said.split_whitespace().collect::<Vec<_>>().join(" "));
-    Ok(())
-}
-
-/// Two ports that were free a moment ago.
-fn free_ports() -> Result<(u16, u16)> {
-    let (first, second) = (TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
-    Ok((first.local_addr()?.port(), second.local_addr()?.port()))
+/// Returns once it accepts connections.
+async fn start_broker(broker: &Broker, places: &Places, cores: &str, directory: &std::path::Path) -> Result<Child> {
+    let path = directory.join("broker.log");
+    let log = std::fs::File::create(&path)?;
+    let mut child = programs::pinned(cores, &places.fill_all(&broker.command))
+        .envs(broker.environment.iter().map(|(name, value)| (name, places.fill(value))))
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .context("start taskset")?;
+    if let Err(error) = wait_ready(&mut child, places.port).await {
+        let log = std::fs::read_to_string(path).unwrap_or_default();
+        bail!("{error:#}; it said: {}", log.lines().last().unwrap_or("nothing"));
+    }
+    Ok(child)
 }
 
 async fn wait_ready(child: &mut Child, port: u16) -> Result<()> {
@@ -161,14 +214,7 @@ async fn wait_ready(child: &mut Child, port: u16) -> Result<()> {
             bail!("the broker did not start: {status}");
         }
         ensure!(started.elapsed() < READY_WITHIN, "the broker does not listen after {READY_WITHIN:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
-}
-
-async fn version(broker: &Broker) -> Option<String> {
-    let (program, arguments) = broker.version_command.split_first()?;
-    let output = Command::new(program).args(arguments).output().await.ok()?;
-    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
-    String::from_utf8_lossy(&text).lines().next().map(str::to_owned).filter(|line| !line.is_empty())
 }

@@ -35,6 +35,8 @@ pub(super) struct Link {
     pub(super) tracker: Option<usize>,
     /// The flow that publishes here.
     pub(super) flow: Option<usize>,
+    /// Acknowledgements and messages are counted, and belong to no flow and no tracker.
+    pub(super) unchecked: bool,
     pub(super) accepted: Accepted,
 }
 
@@ -58,6 +60,7 @@ impl Link {
             closing: false,
             tracker,
             flow: None,
+            unchecked: false,
             accepted,
         }
     }

@@ -40,6 +40,8 @@ pub(crate) struct Counters {
     pub(crate) sent: u64,
     pub(crate) delivered: u64,
     pub(crate) acknowledged: u64,
+    /// Messages that came on links which are not checked.
+    pub(crate) unchecked: u64,
     pub(crate) received_bytes: u64,
     pub(crate) reads: u64,
     pub(crate) writes: u64,
@@ -285,6 +287,11 @@ impl Engine {
     pub(crate) fn send(&mut self, link: usize, append: impl FnOnce(&mut Vec<u8>)) {
         append(&mut self.links[link].out);
         self.mark_dirty(link);
+    }
+
+    /// From now on only counts what comes on `link`.
+    pub(crate) fn leave_unchecked(&mut self, link: usize) {
+        self.links[link].unchecked = true;
     }
 
     /// Sends a PINGREQ on each open connection when half of the shortest keep alive has passed.

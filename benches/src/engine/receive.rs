@@ -129,7 +129,11 @@ impl Engine {
             self.send_ack(link, packet_type, packet_id);
         }
         let Some(tracker) = self.links[link].tracker.and_then(|tracker| self.trackers.get_mut(tracker)) else {
-            self.note_error(format!("connection {link}: a message that nobody asked for"));
+            if self.links[link].unchecked {
+                self.counters.unchecked += 1;
+            } else {
+                self.note_error(format!("connection {link}: a message that nobody asked for"));
+            }
             return;
         };
         let Some(stamp) = Stamp::read(payload) else { return tracker.record_corrupt() };
@@ -165,7 +169,11 @@ impl Engine {
         self.counters.refused += u64::from(refused);
         self.counters.acknowledged += 1;
         let Some(flow) = self.links[link].flow else {
-            self.note_error(format!("connection {link}: an acknowledgement that nobody waits for"));
+            if self.links[link].unchecked {
+                self.progress.notify_one();
+            } else {
+                self.note_error(format!("connection {link}: an acknowledgement that nobody waits for"));
+            }
             return;
         };
         self.flows[flow].acknowledged += 1;

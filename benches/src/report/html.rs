@@ -1,8 +1,9 @@
 //! The page: figures, checks and charts in one file that loads nothing.
 
 use super::chart::{Chart, Series, escape, render};
-use super::table::{check_line, format_value};
-use super::{Report, Sample, Unit};
+use super::table::{check_line, format_value, group_digits};
+use super::{Report, Sample, Step, Unit};
+use crate::date::minute;
 
 /// The report as a page.
 pub(crate) fn page(report: &Report) -> String {
@@ -16,7 +17,7 @@ pub(crate) fn page(report: &Report) -> String {
          <section class=\"tiles\">{tiles}</section>\
          <p class=\"verdict {verdict}\">{check}</p><ul class=\"errors\">{errors}</ul>\
          {charts}<h2>All figures</h2><table>{rows}</table>\
-         <footer>mooring-bench {version}, {started} (Unix time)</footer></main></body></html>\n",
+         <footer>mooring-bench {version}, {started} UTC</footer></main></body></html>\n",
         row = escape(&report.row),
         parameters = escape(&parameters.join(" · ")),
         tiles = tiles(report),
@@ -24,18 +25,25 @@ pub(crate) fn page(report: &Report) -> String {
         charts = charts(report),
         rows = rows(report),
         version = env!("CARGO_PKG_VERSION"),
-        started = report.started_unix_s,
+        started = minute(report.started_unix_s),
     )
 }
 
 /// The few figures that people look for first.
-const TILES: [&str; 8] = [
+const TILES: [&str; 15] = [
     "delivered_per_s",
+    "stored_per_s",
+    "reached_per_s",
+    "added_per_s",
     "cpu_s_per_million",
+    "cpu_s_per_million_ratio",
+    "rss_bytes_per_item",
+    "cpu_us_per_item",
     "connected_per_s",
     "cpu_us_per_connect",
     "rss_bytes_per_connection",
     "rss_max_bytes",
+    "rss_bytes_per_session",
     "queued_per_s",
     "subscribed_per_s",
 ];
@@ -81,11 +89,39 @@ fn charts(report: &Report) -> String {
             format_value(Unit::Count, y)
         }),
         latency_chart(report),
+        growth_charts(report),
         chart("CPU, in cores", cores, |y| format!("{y:.2}")),
         chart(
             "Memory of the broker",
             vec![line("broker", |sample| sample.broker_rss_bytes.map(|bytes| bytes as f64 / 1_048_576.0))],
             |mib| format!("{} MiB", (mib * 10.0).round() / 10.0),
+        ),
+    ]
+    .concat()
+}
+
+/// What each one costs, over a logarithmic count.
+fn growth_charts(report: &Report) -> String {
+    let place = |items: u64| (items.max(1) as f64).log10();
+    let least = report.growth.iter().map(|step| place(step.items)).fold(f64::INFINITY, f64::min);
+    let labels: Vec<_> =
+        report.growth.iter().map(|step| (place(step.items) - least, group_digits(step.items))).collect();
+    let chart = |title, value: fn(&Step) -> Option<f64>, format_y| {
+        let points = report.growth.iter().filter_map(|step| Some((place(step.items) - least, value(step)?))).collect();
+        let series = vec![Series { name: "broker", points }];
+        render(&Chart { title, series, x_labels: labels.clone(), format_y })
+    };
+    [
+        chart("Memory of the broker for each", |step| step.rss_bytes_per_item, |y| format_value(Unit::Bytes, y)),
+        chart(
+            "CPU of the broker for each of the step",
+            |step| step.cpu_us_per_item,
+            |y| format_value(Unit::Microseconds, y),
+        ),
+        chart(
+            "CPU per million messages of a pair beside them",
+            |step| step.cpu_s_per_million,
+            |y| format_value(Unit::Seconds, y),
         ),
     ]
     .concat()
@@ -174,6 +210,15 @@ mod tests {
             assert!(page.contains(part), "{part} is missing");
         }
         assert_eq!(page.matches("<svg").count(), 4);
+    }
+
+    #[test]
+    fn growth_has_a_chart_for_each_cost() {
+        let step =
+            |items| Step { items, cpu_us_per_item: Some(2.0), rss_bytes_per_item: Some(300.0), ..Step::default() };
+        let page = page(&Report { growth: vec![step(1000), step(1_000_000)], ..Report::default() });
+        assert_eq!(page.matches("<svg").count(), 2, "one without numbers has no chart");
+        assert!(page.contains("Memory of the broker for each") && page.contains(">1,000,000<"));
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub(crate) struct Report {
     pub(crate) holds: bool,
     pub(crate) latency: Option<LatencySummary>,
     pub(crate) timeline: Vec<Sample>,
+    /// What grew, step by step.
+    #[serde(default)]
+    pub(crate) growth: Vec<Step>,
     pub(crate) errors: Vec<String>,
 }
 
@@ -51,6 +54,21 @@ pub(crate) enum Unit {
     Bytes,
     Cores,
     Ratio,
+}
+
+/// What there is after one step of growth, and what it cost.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Step {
+    /// How many there are now.
+    pub(crate) items: u64,
+    /// CPU of the broker for each one of this step.
+    pub(crate) cpu_us_per_item: Option<f64>,
+    /// Memory of the broker for each one since the first step began.
+    pub(crate) rss_bytes_per_item: Option<f64>,
+    /// CPU of the broker per million QoS 0 messages between a pair, with all these beside it.
+    pub(crate) cpu_s_per_million: Option<f64>,
+    /// Items added per second.
+    pub(crate) added_per_s: f64,
 }
 
 /// One step of the timeline.

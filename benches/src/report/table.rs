@@ -1,6 +1,6 @@
 //! The summary for a terminal.
 
-use super::{Report, Unit};
+use super::{Report, Step, Unit};
 
 /// The report as lines of text.
 pub(crate) fn render(report: &Report) -> String {
@@ -27,10 +27,29 @@ pub(crate) fn render(report: &Report) -> String {
     for (label, value) in &rows {
         text.push_str(&format!("  {label:width$}  {value}\n"));
     }
+    for step in &report.growth {
+        text.push_str(&step_line(step));
+    }
     for error in &report.errors {
         text.push_str(&format!("  ! {error}\n"));
     }
     text
+}
+
+/// One step of growth, in one line.
+fn step_line(step: &Step) -> String {
+    let mut line = format!("  at {:>9}: {} a second", group_digits(step.items), group_digits(step.added_per_s as u64));
+    let costs = [
+        ("each", Unit::Bytes, step.rss_bytes_per_item),
+        ("CPU each", Unit::Microseconds, step.cpu_us_per_item),
+        ("CPU per million messages beside them", Unit::Seconds, step.cpu_s_per_million),
+    ];
+    for (label, unit, value) in costs {
+        if let Some(value) = value {
+            line.push_str(&format!(", {} {label}", format_value(unit, value)));
+        }
+    }
+    line + "\n"
 }
 
 /// What the receivers found, in one line.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use mooring_protocol::{PacketId, TopicFilter, Unsubscribe, encode};
 
-use super::publish::add_pairs_on;
+use super::publish::{Pairs, add_pairs_on};
 use super::stage::{Stage, words};
 use crate::args::ChurnArgs;
 use crate::measure::run_flows;
@@ -19,7 +19,8 @@ pub(super) async fn run(args: &ChurnArgs) -> Result<Report> {
     // Both halves run for a time.
     common.load.messages = None;
     let stage = Stage::new(&common)?;
-    add_pairs_on(&stage, args.clients, false, |pair| stage.topic(&format!("pair/{pair}"))).await?;
+    let pairs = Pairs { count: args.clients, ..Pairs::default() };
+    add_pairs_on(&stage, &pairs, |pair| stage.topic(&format!("pair/{pair}"))).await?;
     let churners = stage.opener.add_links(&stage.engine, "churn", args.churners, |_| None).await?;
     let quiet = run_flows(&stage.engine, &common, false).await?.into_report("churn", &common, Vec::new());
     let before = stage.engine.with(|engine| engine.counters());

@@ -1,8 +1,6 @@
 //! Offline queues: persistent sessions go away, their messages wait, they come back and take them.
 
-use std::time::Duration;
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::stage::{Stage, words};
 use crate::args::DrainArgs;
@@ -41,13 +39,7 @@ pub(super) async fn run(args: &DrainArgs) -> Result<Report> {
         })
         .await?;
     let expected = begin.counters.delivered + messages;
-    let patience = common.load.patience;
-    while stage
-        .engine
-        .with(|engine| engine.counters().delivered < expected && engine.last_arrival().elapsed() < patience)
-    {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    stage.wait_delivered(expected).await;
     let end = Snapshot::take(&stage.engine, &common);
     let elapsed = stage.engine.with(|engine| engine.last_arrival()).saturating_duration_since(begin.at);
     let measured = finish(&stage.engine, begin, end, elapsed, Vec::new(), None);
@@ -58,7 +50,7 @@ pub(super) async fn run(args: &DrainArgs) -> Result<Report> {
         report.holds = false;
         report.errors.push(format!("the broker had forgotten {forgotten} sessions"));
     }
-    forget_sessions(&stage, args.clients).await?;
+    stage.forget_sessions("away", args.clients).await?;
     Ok(report)
 }
 
@@ -91,19 +83,4 @@ async fn leave_sessions(stage: &Stage, clients: &[ClientSettings]) -> Result<()>
     stage.subscribe(&subscriptions).await?;
     stage.engine.with(|engine| links.iter().for_each(|link| engine.disconnect(*link)));
     stage.engine.wait(ANSWER_WITHIN, "the end of connections", |engine| engine.are_closed(&links)).await
-}
-
-/// A clean start ends the session that was there [MQTT-3.1.2-4].
-async fn forget_sessions(stage: &Stage, clients: u32) -> Result<()> {
-    let clean = (0..clients).map(|number| ClientSettings::clean(&stage.opener.run, &format!("away{number}")));
-    let mut refused = 0;
-    stage
-        .opener
-        .connect_all(clean.collect(), |_, connected| {
-            refused += u32::from(connected.accepted.session_present);
-            Ok(())
-        })
-        .await?;
-    ensure!(refused == 0, "the broker kept {refused} sessions over a clean start");
-    Ok(())
 }

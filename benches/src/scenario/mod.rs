@@ -2,7 +2,12 @@
 
 mod churn;
 mod connect;
+mod crowd;
+mod deep;
 mod drain;
+mod fill;
+mod grow;
+mod ingest;
 mod publish;
 mod retained;
 mod stage;
@@ -27,7 +32,14 @@ pub(crate) async fn run(command: &Command) -> Result<Report> {
         Command::Idle(args) => connect::idle(args).await,
         Command::Retained(args) => retained::run(args).await,
         Command::Drain(args) => drain::run(args).await,
-        Command::Compare(_) | Command::Certs(_) | Command::Sink(_) => bail!("this subcommand is no row"),
+        Command::Deep(args) => deep::run(args).await,
+        Command::Crowd(args) => crowd::run(args).await,
+        Command::Ingest(args) => ingest::run(args).await,
+        Command::Grow(args) => grow::run(args).await,
+        Command::Fill(args) => fill::run(args).await,
+        Command::Compare(_) | Command::Certs(_) | Command::Enrol(_) | Command::Sink(_) => {
+            bail!("this subcommand is no row")
+        }
     }
 }
 
@@ -41,6 +53,11 @@ pub(crate) fn common(command: &Command) -> Option<&Common> {
         Command::Storm(args) | Command::Idle(args) => &args.common,
         Command::Retained(args) => &args.common,
         Command::Drain(args) => &args.common,
-        Command::Compare(_) | Command::Certs(_) | Command::Sink(_) => return None,
+        Command::Deep(args) => &args.common,
+        Command::Crowd(args) => &args.common,
+        Command::Ingest(args) => &args.common,
+        Command::Grow(args) => &args.common,
+        Command::Fill(args) => &args.common,
+        Command::Compare(_) | Command::Certs(_) | Command::Enrol(_) | Command::Sink(_) => return None,
     })
 }

@@ -11,7 +11,11 @@ pub(super) async fn pairs(args: &PairsArgs) -> Result<Report> {
     let stage = Stage::new(&args.common)?;
     add_pairs(&stage, args).await?;
     let measured = run_flows(&stage.engine, &args.common, args.common.load.rate.is_some()).await?;
-    Ok(measured.into_report("pairs", &args.common, words(&[("pairs", args.clients)])))
+    let report = measured.into_report("pairs", &args.common, words(&[("pairs", args.clients)]));
+    if args.persistent {
+        stage.forget_sessions("sub", args.clients).await?;
+    }
+    Ok(report)
 }
 
 /// Pair n publishes on lane n.
@@ -23,28 +27,54 @@ async fn add_pairs(stage: &Stage, args: &PairsArgs) -> Result<()> {
             template.replace("{pair}", &pair.to_string()).replace("{cert}", certificate)
         }
     };
-    add_pairs_on(stage, args.clients, args.same_connection, topic).await
+    let pairs = Pairs {
+        count: args.clients,
+        same_connection: args.same_connection,
+        persistent: args.persistent,
+        everything: args.everything,
+    };
+    add_pairs_on(stage, &pairs, topic).await
+}
+
+/// Pairs of a publisher and a subscriber, and who else listens.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pairs {
+    pub(super) count: u32,
+    /// Of the two a pair is one connection.
+    pub(super) same_connection: bool,
+    /// Subscribers keep their sessions.
+    pub(super) persistent: bool,
+    /// Subscribers to `#`.
+    pub(super) everything: u32,
 }
 
 /// The same, on the topics that `topic` gives.
-pub(super) async fn add_pairs_on(
-    stage: &Stage,
-    pairs: u32,
-    same_connection: bool,
-    topic: impl Fn(u32) -> String,
-) -> Result<()> {
-    let trackers: Vec<_> = (0..pairs).map(|pair| stage.add_tracker(pair, 1, true)).collect();
+pub(super) async fn add_pairs_on(stage: &Stage, pairs: &Pairs, topic: impl Fn(u32) -> String) -> Result<()> {
+    let Pairs { count, same_connection, persistent, everything } = *pairs;
+    let trackers: Vec<_> = (0..count).map(|pair| stage.add_tracker(pair, 1, true)).collect();
     let tracker_of = |pair: u32| trackers.get(pair as usize).copied();
-    let links = stage.opener.add_links(&stage.engine, "sub", pairs, tracker_of).await?;
-    let subscriptions: Vec<_> = (0..pairs).zip(&links).map(|(pair, link)| (*link, vec![topic(pair)])).collect();
+    let links = stage.opener.add_sessions(&stage.engine, "sub", count, persistent, tracker_of).await?;
+    let subscriptions: Vec<_> = (0..count).zip(&links).map(|(pair, link)| (*link, vec![topic(pair)])).collect();
     stage.subscribe(&subscriptions).await?;
+    add_listeners(stage, everything, count).await?;
+    let receivers = 1 + u64::from(everything);
     if !same_connection {
-        return stage.add_publishers(pairs, 1, topic).await;
+        return stage.add_publishers(count, receivers, topic).await;
     }
-    for (pair, link) in (0..pairs).zip(links) {
+    for (pair, link) in (0..count).zip(links) {
         let target = stage.target(&topic(pair), pair, false)?;
-        stage.add_flow(link, vec![target], 1, pair, pairs);
+        stage.add_flow(link, vec![target], receivers, pair, count);
     }
+    Ok(())
+}
+
+/// Subscribers to `#`, which each receive every lane.
+async fn add_listeners(stage: &Stage, listeners: u32, lanes: u32) -> Result<()> {
+    let trackers: Vec<_> = (0..listeners).map(|_| stage.add_tracker(0, lanes, true)).collect();
+    let tracker_of = |number: u32| trackers.get(number as usize).copied();
+    let links = stage.opener.add_links(&stage.engine, "all", listeners, tracker_of).await?;
+    let subscriptions: Vec<_> = links.iter().map(|link| (*link, vec!["#".to_owned()])).collect();
+    stage.subscribe(&subscriptions).await?;
     Ok(())
 }
 

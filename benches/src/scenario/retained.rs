@@ -26,13 +26,7 @@ pub(super) async fn run(args: &RetainedArgs) -> Result<Report> {
     let begin = Snapshot::take(&stage.engine, &common);
     stage.subscribe(&subscriptions).await?;
     let expected = begin.counters.delivered + u64::from(args.topics) * u64::from(args.subscribers);
-    let patience = common.load.patience;
-    while stage
-        .engine
-        .with(|engine| engine.counters().delivered < expected && engine.last_arrival().elapsed() < patience)
-    {
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-    }
+    stage.wait_delivered(expected).await;
     let end = Snapshot::take(&stage.engine, &common);
     let last_arrival = stage.engine.with(|engine| engine.last_arrival());
     let elapsed = last_arrival.saturating_duration_since(begin.at);

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::args::{Common, Load};
 use crate::check::Tracker;
-use crate::engine::{Flow, Shared, Target};
+use crate::engine::{Connected, Flow, Shared, Target};
 use crate::frame::Template;
-use crate::session::{Opener, subscribe_all};
+use crate::session::{ClientSettings, Opener, subscribe_all};
 
 /// Connections and the engine that they feed.
 pub(super) struct Stage {
@@ -19,7 +19,16 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(common: &Common) -> Result<Self> {
-        let opener = Rc::new(Opener::new(common)?);
+        Self::with(Opener::new(common)?, common)
+    }
+
+    /// With client ids and topics that another run can have, too.
+    pub(super) fn named(common: &Common, run: &str) -> Result<Self> {
+        Self::with(Opener::named(common, run.to_owned())?, common)
+    }
+
+    fn with(opener: Opener, common: &Common) -> Result<Self> {
+        let opener = Rc::new(opener);
         let engine = Shared::start(opener.version());
         engine.keep_alive(common.target.keep_alive);
         Ok(Self { engine, opener, common: common.clone() })
@@ -55,6 +64,31 @@ impl Stage {
 
     pub(super) async fn subscribe(&self, subscriptions: &[(usize, Vec<String>)]) -> Result<f64> {
         subscribe_all(&self.engine, self.opener.version(), self.load().qos(), subscriptions).await
+    }
+
+    /// Waits until `delivered` messages have arrived in all, or none does any more.
+    pub(super) async fn wait_delivered(&self, delivered: u64) {
+        let patience = self.load().patience;
+        let from = std::time::Instant::now();
+        let is_waiting = |engine: &mut crate::engine::Engine| {
+            engine.counters().delivered < delivered && engine.last_arrival().max(from).elapsed() < patience
+        };
+        while self.engine.with(is_waiting) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Ends the persistent sessions of `role`: a clean start does [MQTT-3.1.2-4].
+    pub(super) async fn forget_sessions(&self, role: &str, count: u32) -> Result<()> {
+        let clean = (0..count).map(|number| ClientSettings::clean(&self.opener.run, &format!("{role}{number}")));
+        let mut kept = 0;
+        let connected = |_, connected: Connected| {
+            kept += u32::from(connected.accepted.session_present);
+            Ok(())
+        };
+        self.opener.connect_all(clean.collect(), connected).await?;
+        ensure!(kept == 0, "the broker kept {kept} sessions over a clean start");
+        Ok(())
     }
 
     /// `publishers` clients that publish to one topic each, where `topic_of` says which; lane n belongs to publisher n.

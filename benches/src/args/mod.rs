@@ -1,5 +1,8 @@
 //! The command line. Each flag has one definition, which gives parsing and help.
 
+mod rows;
+mod tools;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +10,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use mooring_protocol::{QoS, Version};
+
+pub(crate) use rows::{
+    ChurnArgs, CrowdArgs, DeepArgs, DrainArgs, FillArgs, GrowArgs, IngestArgs, ManyArgs, PairsArgs, RetainedArgs,
+    StormArgs, Thing, WildcardArgs,
+};
+pub(crate) use tools::{CertsArgs, CompareArgs, EnrolArgs, SinkArgs};
 
 /// Load tester for MQTT brokers, any of them.
 ///
@@ -32,8 +41,12 @@ Examples:
     mooring-bench idle --clients 18000 --tls --ca ca.pem --cert-dir devices/ --source-addresses 127.0.0.2-127.0.0.9
   The broker on one core, the generator on the other:
     taskset -c 0 mosquitto -p 1883 & taskset -c 1 mooring-bench pairs --pid $!
+  What a million subscriptions cost, and whether the first thousand cost as much each:
+    mooring-bench grow --what subscriptions --steps 1000,10000,100000,1000000 --pid $(pidof mosquitto) --html grow.html
   All brokers of a list, interleaved, five rounds:
-    mooring-bench compare --brokers brokers.toml --markdown docs/benchmarks.md";
+    mooring-bench compare --brokers brokers.toml --markdown docs/benchmarks.md
+
+Exit codes: 0 done; 1 a promise of the quality of service was broken, with --strict; 2 a wrong command line; 3 the run failed.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -49,6 +62,12 @@ pub(crate) enum Command {
     Wildcard(WildcardArgs),
     /// Latency from the intended time of sending, at a fixed rate.
     Latency(PairsArgs),
+    /// Topics of many levels, and filters with `+` at every depth that nearly match.
+    Deep(DeepArgs),
+    /// One topic, and very many sessions that subscribe to it, most of them away.
+    Crowd(CrowdArgs),
+    /// Messages that the broker also has to store elsewhere: until the last one is there.
+    Ingest(IngestArgs),
     /// Subscribes and unsubscribes at a fixed rate while pairs publish at full speed.
     Churn(ChurnArgs),
     /// Connects as fast as the broker can.
@@ -59,10 +78,16 @@ pub(crate) enum Command {
     Retained(RetainedArgs),
     /// Fills the queues of offline persistent sessions, then connects them and drains.
     Drain(DrainArgs),
+    /// Adds connections, subscriptions, retained messages or sessions step by step: what each one costs, and whether that stays so.
+    Grow(GrowArgs),
+    /// Leaves retained messages and sessions behind, or checks that they are there: for restarts.
+    Fill(FillArgs),
     /// Runs rows against a list of brokers, interleaved, and compares.
     Compare(CompareArgs),
     /// Makes a certificate authority, a server's certificate and one for each client, for tests.
     Certs(CertsArgs),
+    /// Gets a certificate for each of many devices from a Mooring, over HTTPS.
+    Enrol(EnrolArgs),
     /// A minimal peer that echoes each PUBLISH to its sender, to learn the generator's own limit.
     #[command(hide = true)]
     Sink(SinkArgs),
@@ -243,164 +268,6 @@ pub(crate) struct Common {
     /// Connections that may be in their handshake at the same time.
     #[arg(long, default_value_t = 100, help_heading = "Broker")]
     pub(crate) connects_in_flight: usize,
-}
-
-/// Arguments of `pairs` and `latency`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct PairsArgs {
-    /// Pairs of a publisher and a subscriber.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) clients: u32,
-    /// Publish and subscribe on the same connection: half the connections.
-    #[arg(long)]
-    pub(crate) same_connection: bool,
-    /// Topic of each pair [default: one of this run's own]. {pair} is its number, {cert} the name of its certificate in --cert-dir, for brokers
-    /// that give each identity topics of its own.
-    #[arg(long, value_name = "TEMPLATE")]
-    pub(crate) topic: Option<String>,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// Arguments of the rows with many clients on either side.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ManyArgs {
-    /// Publishers [default: fan-in 50, fan-out 1, shared 50].
-    #[arg(long)]
-    pub(crate) publishers: Option<u32>,
-    /// Subscribers [default: fan-in 1, fan-out 500, shared 50].
-    #[arg(long)]
-    pub(crate) subscribers: Option<u32>,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// Arguments of `wildcard`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct WildcardArgs {
-    /// Subscriptions over all subscribers.
-    #[arg(long, default_value_t = 100_000)]
-    pub(crate) subscriptions: u32,
-    /// Publishers.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) publishers: u32,
-    /// Subscribers.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) subscribers: u32,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// Arguments of `churn`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ChurnArgs {
-    /// Pairs of a publisher and a subscriber.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) clients: u32,
-    /// SUBSCRIBE and UNSUBSCRIBE packets per second, over all churning clients.
-    #[arg(long, default_value_t = 1000.0)]
-    pub(crate) churn_rate: f64,
-    /// Clients that subscribe and unsubscribe.
-    #[arg(long, default_value_t = 10)]
-    pub(crate) churners: u32,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// Arguments of `storm` and `idle`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct StormArgs {
-    /// Connections.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) clients: u32,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// Arguments of `retained`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct RetainedArgs {
-    /// Retained messages, each on its own topic.
-    #[arg(long, default_value_t = 10_000)]
-    pub(crate) topics: u32,
-    /// Publishers that set them.
-    #[arg(long, default_value_t = 10)]
-    pub(crate) publishers: u32,
-    /// Subscribers that then ask for all of them.
-    #[arg(long, default_value_t = 20)]
-    pub(crate) subscribers: u32,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// Arguments of `drain`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct DrainArgs {
-    /// Persistent sessions.
-    #[arg(long, default_value_t = 50)]
-    pub(crate) clients: u32,
-    /// Messages that wait in each.
-    #[arg(long, default_value_t = 1000)]
-    pub(crate) queued: u32,
-    #[command(flatten)]
-    pub(crate) common: Common,
-}
-
-/// Arguments of `certs`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct CertsArgs {
-    /// Where to write: ca.pem, server.crt, server.key, and clients/NUMBER.crt and .key.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) dir: PathBuf,
-    /// How many clients.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) clients: u32,
-}
-
-/// Arguments of `sink`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct SinkArgs {
-    /// Port on 127.0.0.1; 0 for a free one, which is printed.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) port: u16,
-    /// Swallow every Nth message, to test the checks.
-    #[arg(long)]
-    pub(crate) drop_every: Option<u64>,
-    /// Echo every Nth message twice, to test the checks.
-    #[arg(long)]
-    pub(crate) repeat_every: Option<u64>,
-}
-
-/// Arguments of `compare`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct CompareArgs {
-    /// The list of brokers, as TOML [default: mosquitto alone].
-    #[arg(long, value_name = "FILE")]
-    pub(crate) brokers: Option<PathBuf>,
-    /// Only these brokers of the list.
-    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
-    pub(crate) only: Vec<String>,
-    /// Only these rows; `list` prints them.
-    #[arg(long, value_delimiter = ',', value_name = "ROWS")]
-    pub(crate) rows: Vec<String>,
-    /// Rounds; in each one every broker runs every row once.
-    #[arg(long, default_value_t = 5)]
-    pub(crate) rounds: u32,
-    /// Measure each run for this long.
-    #[arg(long, default_value = "5s", value_parser = duration)]
-    pub(crate) duration: Duration,
-    /// Core of the brokers.
-    #[arg(long, default_value_t = 0)]
-    pub(crate) broker_core: u32,
-    /// Core of the generator.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) generator_core: u32,
-    /// Write the tables between the markers of this Markdown file, and their pictures beside it; without it they are printed.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) markdown: Option<PathBuf>,
-    /// Write all runs as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
 }
 
 /// Source addresses.
