@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use mooring_certs::ACME_TLS_ALPN;
 use mooring_server::TlsConfigs;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -114,6 +115,8 @@ impl Connection {
             return self.serve_http(socket, None).await;
         };
         match tokio::time::timeout(self.header_timeout, TlsAcceptor::from(config).accept(socket)).await {
+            // Whoever validates a name for ACME has seen what it came for, and nothing is said. [RFC 8737, 4]
+            Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS_ALPN) => {}
             Ok(Ok(stream)) => {
                 let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
                 let certificate = leaf.map(|leaf| Arc::from(leaf.as_ref()));

@@ -29,6 +29,7 @@
 //! The crate has no clock and no sockets: `now` is an argument. It touches the disk in [`authority`] and [`keystore`]
 //! alone.
 
+pub mod acme;
 pub mod authority;
 pub mod crl;
 pub mod csr;
@@ -41,6 +42,7 @@ pub mod ids;
 pub mod issue;
 pub mod keystore;
 pub mod leaf;
+pub mod manufacturer;
 pub mod ocsp;
 mod pem;
 mod pkcs7;
@@ -48,6 +50,7 @@ pub mod rotate;
 pub mod sealed;
 pub mod serial;
 
+pub use acme::{ACME_TLS_ALPN, PublicRequest, certificate_times, challenge_certificate};
 pub use authority::{Authority, CaOptions, CaRole};
 pub use crl::{Crl, CrlEntry};
 pub use csr::{CsrError, KeyKind, SigningRequest};
@@ -55,6 +58,7 @@ pub use error::{Error, Fault, Result};
 pub use ids::{ClientUuid, DeviceId, IdError, ServerName, SpiffeId, SpiffeKind, TrustDomain};
 pub use issue::{Issued, ServerNames, Validity};
 pub use keystore::{CaKey, FileKeyStore, KeyName, KeyStore, PrivateKey, generate_key_pem};
+pub use manufacturer::{ManufacturerCa, ManufacturerLeaf};
 pub use leaf::{LeafError, LeafIdentity};
 pub use ocsp::{CertId, CertStatus, OcspFailure, OcspRequest, OcspResponder};
 pub use pkcs7::{certs_only, csr_attributes};

@@ -4,8 +4,10 @@
 
 mod example;
 mod load;
+mod public_certificate;
 mod settings;
 mod value;
+mod webhook;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -17,6 +19,8 @@ use mooring_server::{ConnectionLimits, Network};
 
 pub(crate) use example::example;
 pub(crate) use load::load;
+pub(crate) use public_certificate::{AcmeOrder, PublicCertificate};
+pub(crate) use webhook::Webhook;
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -31,7 +35,10 @@ pub(crate) struct Config {
     pub(crate) acl_file: Option<PathBuf>,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) scram_file: Option<PathBuf>,
+    pub(crate) webhook: Webhook,
+    pub(crate) oauth: Oauth,
     pub(crate) certificates: Certificates,
+    pub(crate) public_certificate: PublicCertificate,
     pub(crate) events: Events,
     pub(crate) connections: ConnectionLimits,
     pub(crate) limits: Limits,
@@ -100,6 +107,15 @@ pub(crate) struct Admin {
     pub(crate) bind: SocketAddr,
 }
 
+/// `[oauth]`
+#[derive(Clone, Debug)]
+pub(crate) struct Oauth {
+    pub(crate) issuer: Option<String>,
+    pub(crate) access_token_minutes: u32,
+    pub(crate) refresh_token_days: u32,
+    pub(crate) signing_key_days: u32,
+}
+
 /// `[certificates]`
 #[derive(Clone, Debug)]
 pub(crate) struct Certificates {
@@ -151,6 +167,8 @@ impl Default for Config {
             acl_file: None,
             password_file: None,
             scram_file: None,
+            webhook: Webhook::default(),
+            oauth: Oauth { issuer: None, access_token_minutes: 10, refresh_token_days: 60, signing_key_days: 90 },
             certificates: Certificates {
                 device_days: 365,
                 client_days: 90,
@@ -162,6 +180,7 @@ impl Default for Config {
                 requests_per_address: 600,
                 requests_per_device: 10,
             },
+            public_certificate: PublicCertificate::default(),
             events: Events { filters: default_event_filters(), batch_max: 5_000 },
             connections: ConnectionLimits::default(),
             limits: Limits::DEFAULT,
@@ -203,7 +222,8 @@ impl Config {
                 "the admin listener has no sign-in: it binds to loopback only".to_owned(),
             ));
         }
-        Ok(())
+        self.webhook.check()?;
+        self.public_certificate.check()
     }
 }
 

@@ -67,6 +67,32 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
     "authentication.scram_file" = "", "Users who authenticate with SCRAM-SHA-256 (MQTT 5.0), on the same listeners: lines of `mooring password hash --scram`. Read again at SIGHUP.",
         |config, value| config.scram_file = Some(PathBuf::from(value.text()?));
 
+    "webhook.url" = "", "Another system that knows who clients with a user name are and what they may, asked in VerneMQ's format: \"https://host/path\", or http:// on loopback. See docs/authentication.md.",
+        |config, value| config.webhook.url = Some(value.text()?.parse()?);
+    "webhook.ca_file" = "", "The root certificates, PEM, that vouch for an https address.",
+        |config, value| config.webhook.ca_file = Some(PathBuf::from(value.text()?));
+    "webhook.timeout_ms" = "3000", "How long an answer may take. Then the client is refused.",
+        |config, value| config.webhook.timeout_ms = number(value, 10, 60_000)?;
+    "webhook.failures_max" = "5", "After so many failures one after the other the webhook is left alone, and who needs it refused at once.",
+        |config, value| config.webhook.failures_max = number(value, 1, 1_000_000)?;
+    "webhook.pause_ms" = "5000", "For so long; then one question is a probe.",
+        |config, value| config.webhook.pause_ms = number(value, 10, 3_600_000)?;
+    "webhook.requests_max" = "64", "Questions at a time, each on a connection that is used again. More wait for their turn.",
+        |config, value| config.webhook.requests_max = number(value, 1, 10_000)?;
+    "webhook.cached_max" = "100000", "Answers that allow and say for how long (cache-control: max-age); the oldest make room.",
+        |config, value| config.webhook.cached_max = number(value, 0, 10_000_000)?;
+    "webhook.payload" = "false", "Whether auth_on_publish has the payload, in base64.",
+        |config, value| config.webhook.payload = value.boolean()?;
+
+    "oauth.issuer" = "", "The address by which people's browsers and apps reach this server, such as \"https://mooring.example.com\": no path. Without it: the first of server.names with the port of http.bind.",
+        |config, value| config.oauth.issuer = Some(value.text()?);
+    "oauth.access_token_minutes" = "10", "How long an access token lives; a connection that it opened ends with it, unless its app has renewed it.",
+        |config, value| config.oauth.access_token_minutes = number(value, 1, 1440)?;
+    "oauth.refresh_token_days" = "60", "How long an app stays signed in that does not ask for a new access token.",
+        |config, value| config.oauth.refresh_token_days = number(value, 1, 3650)?;
+    "oauth.signing_key_days" = "90", "How long a key signs tokens until a new one follows it. Keys are encrypted with certificates.key_file.",
+        |config, value| config.oauth.signing_key_days = number(value, 1, 3650)?;
+
     "certificates.device_days" = "365", "How long a device's certificate is valid.",
         |config, value| config.certificates.device_days = number(value, 1, 7300)?;
     "certificates.client_days" = "90", "How long the certificate of an app or a service is valid.",
@@ -85,6 +111,21 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
         |config, value| config.certificates.requests_per_address = number(value, 1, 1_000_000)?;
     "certificates.requests_per_device" = "10", "Enrolments and renewals a minute of one device, and claims of one person. More: 429.",
         |config, value| config.certificates.requests_per_device = number(value, 1, 1_000_000)?;
+
+    "public_certificate.certificate_file" = "", "A certificate for the HTTPS listener's public name, with its chain, PEM: shown to clients that ask for one of its names (SNI); all others get the one of our own authority, which devices trust. Looked at every ten seconds, and at SIGHUP.",
+        |config, value| config.public_certificate.certificate_file = Some(PathBuf::from(value.text()?));
+    "public_certificate.private_key_file" = "", "Its private key, PEM.",
+        |config, value| config.public_certificate.private_key_file = Some(PathBuf::from(value.text()?));
+    "public_certificate.acme_domains" = "[]", "DNS names for which an ACME server (RFC 8555) gives the certificate instead, and renews it. The server validates by TLS-ALPN: port 443 of these names has to lead to the HTTPS listener.",
+        |config, value| config.public_certificate.order.domains = value.list()?;
+    "public_certificate.acme_terms_agreed" = "false", "Says that you agree to the ACME server's terms of service.",
+        |config, value| config.public_certificate.acme_terms_agreed = value.boolean()?;
+    "public_certificate.acme_email" = "", "Where the ACME server may write when something is wrong.",
+        |config, value| config.public_certificate.order.email = Some(value.text()?);
+    "public_certificate.acme_directory" = "\"https://acme-v02.api.letsencrypt.org/directory\"", "The ACME server's directory.",
+        |config, value| config.public_certificate.order.directory = value.text()?;
+    "public_certificate.acme_root_file" = "", "The root certificate, PEM, by which an ACME server of one's own is trusted. Without it: the roots of this machine.",
+        |config, value| config.public_certificate.order.root_file = Some(PathBuf::from(value.text()?));
 
     "events.filters" = "[\"devices/+/telemetry\", \"devices/+/events/+\", \"devices/+/logs\", \"devices/+/state/reported\", \"devices/+/commands/+/result/+\", \"devices/+/update/status\", \"devices/+/presence\"]", "Messages on these topics are kept in the database, each once.",
         |config, value| config.events.filters = filters(value)?;

@@ -14,6 +14,7 @@ use rustls::pki_types::PrivateKeyDer;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 
+use super::public_name::PublicName;
 use crate::config::{self, Config};
 use crate::data_dir::DataDir;
 
@@ -54,6 +55,7 @@ pub(crate) struct ServerIdentity {
     names: ServerNames,
     lifetime: time::Duration,
     mutual: MutualTls,
+    public: Arc<PublicName>,
     required: ReloadableTls,
     optional: ReloadableTls,
     none: ReloadableTls,
@@ -75,9 +77,10 @@ impl ServerIdentity {
         let names = ServerNames::parse(ServerName::parse("mooring")?, addresses).context("server.names")?;
         let lifetime = time::Duration::days(i64::from(config.certificates.server_days));
         let mutual = MutualTls::new(authority.trust_domain().clone(), Anchors::of_authority(&authority)?, revoked);
-        let Configs { required, optional, none, https } = issue(&authority, &names, lifetime, &mutual)?;
+        let public = PublicName::open(&config.public_certificate).context("public_certificate")?;
+        let Configs { required, optional, none, https } = issue(&authority, &names, lifetime, &mutual, &public)?;
         let [required, optional, none, https] = [required, optional, none, https].map(ReloadableTls::new);
-        Ok(Self { authority, names, lifetime, mutual, required, optional, none, https })
+        Ok(Self { authority, names, lifetime, mutual, public, required, optional, none, https })
     }
 
     /// For an MQTT listener.
@@ -88,6 +91,11 @@ impl ServerIdentity {
             config::ClientCertificate::None => &self.none,
         };
         Arc::new(Reloadable(reloadable.clone()))
+    }
+
+    /// The certificate of the HTTPS listener's public name.
+    pub(crate) fn public(&self) -> &Arc<PublicName> {
+        &self.public
     }
 
     /// For the HTTPS listener: a client certificate is welcome.
@@ -112,7 +120,7 @@ impl ServerIdentity {
     /// Makes a new certificate now; connections that are there keep the old one.
     pub(crate) fn replace(&self) -> anyhow::Result<()> {
         let Configs { required, optional, none, https } =
-            issue(&self.authority, &self.names, self.lifetime, &self.mutual)?;
+            issue(&self.authority, &self.names, self.lifetime, &self.mutual, &self.public)?;
         self.required.replace(required);
         self.optional.replace(optional);
         self.none.replace(none);
@@ -127,6 +135,7 @@ fn issue(
     names: &ServerNames,
     lifetime: time::Duration,
     mutual: &MutualTls,
+    public: &Arc<PublicName>,
 ) -> anyhow::Result<Configs> {
     let key = PrivateKey::generate()?;
     let issued = authority.issue_server_for_key(&key, names, &Validity::new(OffsetDateTime::now_utc(), lifetime))?;
@@ -137,6 +146,7 @@ fn issue(
     let mut https = config(ClientCertificate::Optional)?;
     // HTTP/1.1 only: MQTT over WebSocket needs its upgrade.
     https.alpn_protocols = vec![b"http/1.1".to_vec()];
+    public.join(&mut https);
     Ok(Configs {
         required: config(ClientCertificate::Required)?,
         optional: config(ClientCertificate::Optional)?,

@@ -4,6 +4,8 @@ mod credentials;
 mod directory;
 mod identity;
 mod ingest;
+mod oauth;
+mod public_name;
 mod reload;
 mod upkeep;
 
@@ -93,7 +95,8 @@ impl Instance {
             Arc::clone(&rights),
             system_clock(),
         );
-        let Credentials { methods, live_tokens, users, scram_users } = Credentials::new(config, &store, &rights)?;
+        let Credentials { methods, live_tokens, users, scram_users, access } =
+            Credentials::new(config, &store, &rights)?;
         let authenticate = Authenticators::new(certificate, methods, credentials::password_listeners(config));
         let authenticate = WithScram::new(
             authenticate,
@@ -101,11 +104,7 @@ impl Instance {
             Arc::clone(&rights),
             credentials::scram_listeners(config),
         );
-        let server = Server::start(
-            server_config(config, &data_dir, &identity),
-            Arc::clone(&rights) as _,
-            Arc::new(authenticate),
-        )?;
+        let server = Server::start(server_config(config, &data_dir, &identity), access, Arc::new(authenticate))?;
         let node = server.node();
         let addresses = sockets.addresses(server.listener_addresses())?;
         let (stop, stopped) = watch::channel(false);
@@ -149,6 +148,7 @@ impl Instance {
             )),
             tokio::spawn(credentials::watch(live_tokens, store.clone(), node.clone(), stopped.clone())),
             tokio::spawn(Arc::clone(&identity).renew(stopped.clone())),
+            tokio::spawn(Arc::clone(identity.public()).keep_fresh(data_dir.path().join("acme"), stopped.clone())),
         ];
         tasks.extend(status.map(|service| tokio::spawn(service.run(stopped.clone()))));
         let ingest = ingest::Ingest::new(store.clone(), &node, data_dir.node_id()?, config.events.batch_max);

@@ -12,6 +12,7 @@ impl Instance {
         let rules = rules(config)?;
         let users = credentials::users(config)?;
         let scram_users = credentials::scram_users(config)?;
+        self.identity.public().reload().context("public_certificate")?;
         self.identity.replace()?;
         self.rights.set_rules(rules);
         let node = self.server.node();
