@@ -57,6 +57,10 @@ pub enum AuthError {
     #[error(transparent)]
     Passwords(#[from] PasswordFileError),
 
+    /// The webhook's settings do not lead to one.
+    #[error("the webhook: {0}")]
+    Webhook(String),
+
     /// Whoever knows the tokens can't be asked now.
     #[error("tokens can't be looked up: {0}")]
     TokensAway(String),
@@ -73,7 +77,9 @@ impl AuthError {
             Self::Leaf(_) | Self::ForeignTrustDomain(_) | Self::NotAClient | Self::OtherSigner | Self::Chain(_) => {
                 Fault::Peer
             }
-            Self::Anchor { .. } | Self::Tls(_) | Self::Rules(_) | Self::Passwords(_) => Fault::Operator,
+            Self::Anchor { .. } | Self::Tls(_) | Self::Rules(_) | Self::Passwords(_) | Self::Webhook(_) => {
+                Fault::Operator
+            }
             Self::TokensAway(_) | Self::Random => Fault::Ours,
         }
     }

@@ -39,6 +39,7 @@ pub mod scram;
 pub mod secret;
 pub mod tls;
 pub mod token;
+pub mod webhook;
 
 pub use authenticate::{ANONYMOUS, Authenticators, CertificateAuthenticator, Method};
 pub use clock::{Clock, system_clock};
@@ -50,3 +51,4 @@ pub use scram::{SCRAM_SHA_256, ScramCredential, ScramFileError, ScramUsers, With
 pub use secret::{ClaimCode, Secret, SecretKind, hashes_are_equal};
 pub use tls::{Anchors, ClientCertificate, MutualTls, ReloadableTls, RevokedSet, server_config};
 pub use token::{FoundToken, LiveTokens, TokenMethod, TokenSource, sign_in_credential, token_credential};
+pub use webhook::{Webhook, WebhookConfig, WebhookMethod, WebhookUrl, WithWebhook};

@@ -200,12 +200,34 @@ impl Rights {
         Identity::new(&format!("{}{device}", self.device_prefix))
     }
 
-    fn decide(&self, who: &Principal, asked: Asked<'_>) -> Verdict {
-        if self.is_blocked(&who.identity) {
-            return deny(ReasonCode::NotAuthorized, "blocked: this identity has no rights any more".into());
+    /// What is decided of somebody whose rights another system knows before that is asked: a block, or a rule of the operator.
+    pub(crate) fn ruling(&self, who: &Principal, asked: Asked<'_>) -> Option<Verdict> {
+        if let Some(verdict) = self.forbidden(who, asked) {
+            return Some(verdict);
         }
-        if asked.publishes_below_sys() {
-            return deny(ReasonCode::NotAuthorized, "sys-topics: only the broker publishes below $SYS".into());
+        let class = self.classify(&who.identity);
+        let (identity, client) = (who.identity.as_str(), who.client_id.as_deref());
+        let rules = self.rules.load();
+        let rule = rules.first_match(&Subject { identity, client, device: class.device() }, asked)?;
+        Some(match rule.effect {
+            Effect::Allow => allow(Arc::clone(&rule.name)),
+            Effect::Deny(reason) => deny(reason, Arc::clone(&rule.name)),
+        })
+    }
+
+    /// What no rule can allow.
+    fn forbidden(&self, who: &Principal, asked: Asked<'_>) -> Option<Verdict> {
+        if self.is_blocked(&who.identity) {
+            return Some(deny(ReasonCode::NotAuthorized, "blocked: this identity has no rights any more".into()));
+        }
+        asked
+            .publishes_below_sys()
+            .then(|| deny(ReasonCode::NotAuthorized, "sys-topics: only the broker publishes below $SYS".into()))
+    }
+
+    fn decide(&self, who: &Principal, asked: Asked<'_>) -> Verdict {
+        if let Some(verdict) = self.forbidden(who, asked) {
+            return verdict;
         }
         let class = self.classify(&who.identity);
         let rules = self.rules.load();

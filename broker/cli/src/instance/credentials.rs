@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use mooring_auth::token::Finding;
 use mooring_auth::{
     AuthError, FoundToken, LiveTokens, Method, PasswordFile, PasswordFileMethod, Rights, ScramUsers, Secret,
-    SecretKind, TokenMethod, TokenSource, token_credential,
+    SecretKind, TokenMethod, TokenSource, Webhook, WebhookMethod, WithWebhook, token_credential,
 };
-use mooring_core::{Identity, SessionSelector};
+use mooring_core::{Access, Identity, SessionSelector};
 use mooring_protocol::ReasonCode;
 use mooring_server::Node;
 use mooring_store::{Store, Token};
@@ -33,6 +33,8 @@ pub(super) struct Credentials {
     pub(super) live_tokens: Arc<LiveTokens>,
     pub(super) users: Arc<PasswordFileMethod>,
     pub(super) scram_users: Arc<ScramUsers>,
+    /// What clients may: from memory, or, where there is a webhook, from it as well.
+    pub(super) access: Arc<dyn Access>,
 }
 
 impl Credentials {
@@ -43,8 +45,15 @@ impl Credentials {
         let tokens = TokenMethod::new(source, Arc::clone(rights), Arc::clone(&live_tokens), LOOKUP_MS_MAX);
         let users = Arc::new(PasswordFileMethod::new(users(config)?, Arc::clone(rights), hashes_max())?);
         let scram_users = Arc::new(ScramUsers::parse(&scram_users(config)?)?);
-        // A password that looks like a token is one: the file is asked after.
-        Ok(Self { methods: vec![Box::new(tokens), Box::new(Arc::clone(&users))], live_tokens, users, scram_users })
+        // A password that looks like a token is one: the file is asked after, and the webhook when the file does not know the name.
+        let mut methods: Vec<Box<dyn Method>> = vec![Box::new(tokens), Box::new(Arc::clone(&users))];
+        let mut access: Arc<dyn Access> = Arc::clone(rights) as _;
+        if let Some(config) = config.webhook.asked() {
+            let webhook = Webhook::new(config, Handle::current())?;
+            methods.push(Box::new(WebhookMethod::new(webhook.clone(), Arc::clone(rights))));
+            access = Arc::new(WithWebhook::new(Arc::clone(rights), webhook));
+        }
+        Ok(Self { methods, live_tokens, users, scram_users, access })
     }
 }
 
