@@ -3,10 +3,12 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::grants::end_grants_of_device;
+use crate::audit::audit_row;
+use crate::claims::{change_owner, let_go};
 use crate::sql::{Row, params};
+use crate::tokens::token;
 use crate::users::fold;
-use crate::{Result, Store, StoreError};
+use crate::{AuditRow, Result, Store, StoreError, Token};
 
 /// An account to be made, with its user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,15 +177,30 @@ impl Store {
         let owned = tx.rows("SELECT id FROM devices WHERE owner_id = $1 ORDER BY id", &params![user]).await?;
         let owned: Vec<Uuid> = owned.iter().map(|row| row.get("id")).collect::<Result<_>>()?;
         for device in &owned {
-            let sql = "UPDATE devices SET owner_id = NULL, claimed_at = NULL, name = '' WHERE id = $1";
-            tx.execute(sql, &params![*device]).await?;
-            end_grants_of_device(&mut tx, *device, now).await?;
+            change_owner(&mut tx, *device, user, None, now).await?;
+            let_go(&mut tx, *device, now).await?;
+            // The code on the label works again: whoever has the device in hand can claim it.
+            tx.execute("UPDATE claim_codes SET used_at = NULL WHERE device_id = $1", &params![*device]).await?;
         }
         if tx.execute("DELETE FROM users WHERE id = $1", &params![user]).await? == 0 {
             return Err(StoreError::NotFound { what: "user" });
         }
         tx.commit().await?;
         Ok(owned)
+    }
+}
+
+impl Store {
+    /// The tokens of a user, ended ones too, the oldest first.
+    pub async fn tokens_of_user(&self, user: Uuid) -> Result<Vec<Token>> {
+        let sql = "SELECT * FROM tokens WHERE user_id = $1 ORDER BY id LIMIT 1000";
+        self.rows(sql, &params![user]).await?.iter().map(token).collect()
+    }
+
+    /// What the audit log has of an actor, the newest first, at most the last ten thousand.
+    pub async fn audit_of_actor(&self, actor: &str) -> Result<Vec<AuditRow>> {
+        let sql = "SELECT * FROM audit WHERE actor = $1 ORDER BY seq DESC LIMIT 10000";
+        self.rows(sql, &params![actor]).await?.iter().map(audit_row).collect()
     }
 }
 

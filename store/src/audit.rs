@@ -130,7 +130,7 @@ fn row_hash(previous: &[u8; 32], seq: u64, at: OffsetDateTime, texts: [&str; 4])
     hash
 }
 
-fn audit_row(row: &Row) -> Result<AuditRow> {
+pub(crate) fn audit_row(row: &Row) -> Result<AuditRow> {
     Ok(AuditRow {
         seq: row.count("seq")?,
         at: row.time("at")?,

@@ -214,7 +214,7 @@ pub(crate) async fn transfer(tx: &mut Tx, device: Uuid, from: Uuid, to: Uuid, no
     Ok(Transfer { id, device, from, to, at: truncate_to_micros(now), receipt })
 }
 
-async fn change_owner(tx: &mut Tx, device: Uuid, from: Uuid, to: Option<Uuid>, now: OffsetDateTime) -> Result<()> {
+pub(crate) async fn change_owner(tx: &mut Tx, device: Uuid, from: Uuid, to: Option<Uuid>, now: OffsetDateTime) -> Result<()> {
     let sql = "UPDATE devices SET owner_id = $3, claimed_at = $4, name = '', room_id = NULL, password_hash = NULL, \
          history_from = $5, version = version + 1 WHERE id = $1 AND owner_id = $2";
     match tx.execute(sql, &params![device, from, to, to.map(|_| now), now]).await? {
@@ -224,7 +224,7 @@ async fn change_owner(tx: &mut Tx, device: Uuid, from: Uuid, to: Option<Uuid>, n
 }
 
 /// Forgets what the owner before has made of a device.
-async fn let_go(tx: &mut Tx, device: Uuid, now: OffsetDateTime) -> Result<LetGo> {
+pub(crate) async fn let_go(tx: &mut Tx, device: Uuid, now: OffsetDateTime) -> Result<LetGo> {
     let grants_ended = end_grants_of_device(tx, device, now).await?;
     let invites_cancelled = cancel_invites_of_device(tx, device, now).await?;
     // The versions go on: a device that counts them must not take an old wish for a new one.

@@ -22,6 +22,7 @@ const POSTGRES: &Migrations = migrations!["postgres":
     11 "0011_manufacturers",
     12 "0012_late_renewals",
     30 "0030_accounts",
+    31 "0031_audit_by_actor",
     40 "0040_oauth",
     50 "0050_sharing",
 ];
@@ -31,6 +32,7 @@ const SQLITE: &Migrations = migrations!["sqlite":
     11 "0011_manufacturers",
     12 "0012_late_renewals",
     30 "0030_accounts",
+    31 "0031_audit_by_actor",
     40 "0040_oauth",
     50 "0050_sharing",
 ];

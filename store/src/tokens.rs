@@ -90,7 +90,7 @@ impl Store {
     }
 }
 
-fn token(row: &Row) -> Result<Token> {
+pub(crate) fn token(row: &Row) -> Result<Token> {
     Ok(Token {
         id: row.get("id")?,
         user: row.get("user_id")?,
