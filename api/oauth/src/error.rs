@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mooring_accounts::AccountsError;
 use mooring_store::StoreError;
 
 /// The result of this crate's functions.
@@ -21,6 +22,9 @@ pub enum OauthError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Accounts failed, by no fault of the person's.
+    #[error(transparent)]
+    Accounts(AccountsError),
     /// A key file cannot be used.
     #[error("{}: {reason}", path.display())]
     Key {
@@ -57,7 +61,9 @@ impl OauthError {
     pub(crate) fn answer(&self) -> (ErrorCode, String) {
         match self {
             Self::Refused { code, why } => (*code, why.chars().filter(|c| is_description(*c)).collect()),
-            Self::Store(StoreError::Unavailable { reason }) => {
+            Self::Accounts(AccountsError::Busy) => (ErrorCode::TemporarilyUnavailable, self.to_string()),
+            Self::Store(StoreError::Unavailable { reason })
+            | Self::Accounts(AccountsError::Store(StoreError::Unavailable { reason })) => {
                 tracing::warn!(reason, "the database is unavailable");
                 (
                     ErrorCode::TemporarilyUnavailable,
@@ -68,6 +74,15 @@ impl OauthError {
                 tracing::error!(error = %other, "the provider failed");
                 (ErrorCode::ServerError, "The server's log says what.".to_owned())
             }
+        }
+    }
+}
+
+impl From<AccountsError> for OauthError {
+    fn from(error: AccountsError) -> Self {
+        match error {
+            AccountsError::Store(error) => Self::Store(error),
+            other => Self::Accounts(other),
         }
     }
 }

@@ -30,8 +30,12 @@ mod secret;
 use std::net::IpAddr;
 
 use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::{get, post};
 use endpoints::{device, discovery, introspect, par, token, userinfo};
+use mooring_accounts::Accounts;
 
 pub use client::{GRANT_TYPES, check_client, generate_client_secret};
 pub use error::{ErrorCode, OauthError, Result};
@@ -43,6 +47,27 @@ pub use scope::SCOPES;
 /// The address that a request comes from: the listener puts it into the request's extensions, and budgets go by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
+
+/// What answers under the issuer's address. Requests carry a [`ClientAddress`].
+pub fn router(provider: Provider, accounts: Accounts) -> Router {
+    let pages = pages::router(Pages { provider: provider.clone(), accounts });
+    endpoints(provider).merge(pages).layer(map_response(over_tls_alone))
+}
+
+/// What the pages work with.
+#[derive(Clone)]
+struct Pages {
+    provider: Provider,
+    accounts: Accounts,
+}
+
+/// RFC 6797.
+async fn over_tls_alone(mut response: Response) -> Response {
+    let value = HeaderValue::from_static("max-age=31536000");
+    response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
 
 /// The endpoints for programs: everything under `/oauth2/` that is no page, and the documents under `/.well-known/`.
 fn endpoints(provider: Provider) -> Router {

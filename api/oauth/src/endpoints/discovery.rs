@@ -52,6 +52,6 @@ fn document(issuer: &str) -> Value {
             "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "amr", "sid", "at_hash", "name",
             "preferred_username", "email", "email_verified"
         ],
-        "ui_locales_supported": crate::pages::texts::LANGUAGES,
+        "ui_locales_supported": mooring_accounts::texts::languages().collect::<Vec<_>>(),
     })
 }

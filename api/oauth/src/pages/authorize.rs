@@ -2,13 +2,14 @@
 
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
-use mooring_accounts::WebSession;
+use mooring_accounts::Session;
 use mooring_store::{NewOauthCode, OauthClient, OauthCode};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::continuation::Continuation;
 use super::kit::{self, Page, see_other};
+use super::paths::{CONSENT, SIGN_IN, SIGN_OUT, SIGN_UP};
 use super::texts::fill;
 use super::visit::Visit;
 use crate::authorize::{self, AuthorizationRequest, Unanswerable};
@@ -23,7 +24,6 @@ const CODE_LIFETIME: Duration = Duration::seconds(60);
 /// Our own parameter: since when a person has to have signed in, where the client asked for a new sign-in.
 const SIGNED_IN_SINCE: &str = "signed_in_since";
 const REQUEST: &str = "request_query";
-const CONSENT: &str = "/oauth2/consent";
 
 /// `GET /oauth2/authorize`
 pub(crate) async fn show(visit: Visit) -> Response {
@@ -62,7 +62,7 @@ async fn authorize(visit: &Visit, params: &Params) -> Result<Response> {
 }
 
 /// The session, when it is as fresh as the client wishes.
-fn fresh_session<'a>(visit: &'a Visit, params: &Params, request: &AuthorizationRequest) -> Option<&'a WebSession> {
+fn fresh_session<'a>(visit: &'a Visit, params: &Params, request: &AuthorizationRequest) -> Option<&'a Session> {
     let session = visit.session.as_ref()?;
     let since = params.get(SIGNED_IN_SINCE).and_then(|since| since.parse::<i64>().ok());
     let asked_again = request.prompt.login || request.prompt.create;
@@ -82,11 +82,11 @@ fn fresh_session<'a>(visit: &'a Visit, params: &Params, request: &AuthorizationR
 fn sign_in_first(params: &Params, request: &AuthorizationRequest) -> Response {
     let now = OffsetDateTime::now_utc().unix_timestamp();
     let back = Continuation::to_authorize(&params.with(SIGNED_IN_SINCE, &now.to_string()));
-    see_other(&back.link(if request.prompt.create { "/sign-up" } else { "/sign-in" }))
+    see_other(&back.link(if request.prompt.create { SIGN_UP } else { SIGN_IN }))
 }
 
 /// One's own clients ask nobody; a client of others asks once for what it wants, unless anybody can pretend to be it (RFC 8252, 8.6).
-async fn needs_consent(visit: &Visit, session: &WebSession, request: &AuthorizationRequest) -> Result<bool> {
+async fn needs_consent(visit: &Visit, session: &Session, request: &AuthorizationRequest) -> Result<bool> {
     let AuthorizationRequest { client, scopes, prompt, .. } = request;
     if client.first_party {
         return Ok(false);
@@ -103,7 +103,7 @@ fn is_known_by_address(client: &OauthClient, redirect_uri: &str) -> bool {
     client.secret_hash.is_some() || redirect_uri.starts_with("https://")
 }
 
-async fn send_code(visit: &Visit, session: &WebSession, request: &AuthorizationRequest) -> Result<Response> {
+async fn send_code(visit: &Visit, session: &Session, request: &AuthorizationRequest) -> Result<Response> {
     let code = secret::generate(Kind::Code)?;
     let now = OffsetDateTime::now_utc();
     let new = NewOauthCode {
@@ -128,7 +128,7 @@ async fn send_code(visit: &Visit, session: &WebSession, request: &AuthorizationR
 
 async fn consent_page(
     visit: &Visit,
-    session: &WebSession,
+    session: &Session,
     request: &AuthorizationRequest,
     params: &Params,
 ) -> Result<Page> {
@@ -137,7 +137,7 @@ async fn consent_page(
     let user = user.map_or_else(String::new, |user| user.email.unwrap_or(user.name));
     let target = form_target(&request.answer.redirect_uri);
     let body = html! {
-        p { (fill(texts.consent_text, &request.client.name)) }
+        p { (fill(texts.consent_text, "app", &request.client.name)) }
         (scope_list(visit, &request.scopes))
         p.note { (texts.consent_third_party) }
         form method="post" action=(CONSENT) {
@@ -147,9 +147,9 @@ async fn consent_page(
             button.plain name="decision" value="refuse" { (texts.refuse) }
         }
         p.note {
-            (fill(texts.consent_signed_in_as, &user)) " "
-            a href=(Continuation::to_authorize(params).link("/sign-out")) { (texts.not_you) }
-            @if let Some(target) = &target { br; (fill(texts.consent_goes_to, target)) }
+            (fill(texts.consent_signed_in_as, "email", &user)) " "
+            a href=(Continuation::to_authorize(params).link(SIGN_OUT)) { (texts.not_you) }
+            @if let Some(target) = &target { br; (fill(texts.consent_goes_to, "address", target)) }
         }
     };
     Ok(visit.page(texts.consent_title, body).leading_to(target))

@@ -1,6 +1,7 @@
 //! Where somebody goes after signing in: a path of this server's, and no other place.
 
 use super::kit::see_other;
+use super::paths::{AUTHORIZE, DEVICE, HOME};
 use crate::authorize::{self, AuthorizationRequest};
 use crate::params::Params;
 use crate::provider::Provider;
@@ -19,26 +20,25 @@ impl Continuation {
     /// Takes one that came along with a request; anything else than our own pages leads to the account's page. So nobody is sent elsewhere by a link
     /// that begins here.
     pub(crate) fn of(params: &Params) -> Self {
-        params.get(NEXT).and_then(Self::parse).unwrap_or_else(|| Self("/account".to_owned()))
+        params.get(NEXT).and_then(Self::parse).unwrap_or_else(|| Self(HOME.to_owned()))
     }
 
     /// Back to an authorization request.
     pub(crate) fn to_authorize(params: &Params) -> Self {
-        Self(format!("/oauth2/authorize?{}", params.to_query()))
+        Self(format!("{AUTHORIZE}?{}", params.to_query()))
     }
 
     /// To the page for screens.
     pub(crate) fn to_device(user_code: Option<&str>) -> Self {
         match user_code {
-            Some(code) => Self(crate::params::with_query("/device", [("user_code", code)])),
-            None => Self("/device".to_owned()),
+            Some(code) => Self(crate::params::with_query(DEVICE, [("user_code", code)])),
+            None => Self(DEVICE.to_owned()),
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
         let (path, _) = text.split_once('?').unwrap_or((text, ""));
-        let is_ours =
-            path == "/oauth2/authorize" || path == "/device" || path == "/account" || path.starts_with("/account/");
+        let is_ours = [AUTHORIZE, DEVICE, HOME].contains(&path) || path.starts_with("/account/");
         let is_plain = text.len() <= BYTES_MAX && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
         let stays = !path.split('/').any(|part| part == "..") && !path.contains("//");
         (is_ours && is_plain && stays).then(|| Self(text.to_owned()))
@@ -59,7 +59,7 @@ impl Continuation {
 
     /// The authorization request that it leads back to.
     async fn request(&self, provider: &Provider) -> Option<AuthorizationRequest> {
-        let query = self.0.strip_prefix("/oauth2/authorize?")?;
+        let query = self.0.strip_prefix(AUTHORIZE)?.strip_prefix('?')?;
         authorize::check(provider, &Params::parse(query.as_bytes()).ok()?).await.ok()
     }
 

@@ -9,6 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, header};
 pub(crate) const SESSION: &str = "__Host-mooring-session";
 /// Which browser has signed in here before: it is not stopped by the guesses of others.
 pub(crate) const KNOWN_DEVICE: &str = "__Host-mooring-device";
+/// What a browser has begun to sign up with.
+pub(crate) const SIGN_UP: &str = "__Host-mooring-sign-up";
 /// A secret of the browser's, from which the tokens in forms are made.
 pub(crate) const BROWSER: &str = "__Host-mooring-browser";
 

@@ -3,21 +3,20 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use maud::html;
-use mooring_accounts::WebSession;
+use mooring_accounts::Session;
 use mooring_store::{DeviceDecision, DeviceRequest};
 use time::OffsetDateTime;
 
 use super::authorize::scope_list;
 use super::continuation::Continuation;
 use super::kit::{Extra, Field, Page, alert, hidden, see_other};
+use super::paths::{DEVICE, DEVICE_DECISION, SIGN_IN};
 use super::texts::fill;
 use super::visit::Visit;
 use crate::error::Result;
 use crate::params::Params;
 use crate::secret;
 
-const PATH: &str = "/device";
-const DECISION: &str = "/device/decision";
 const USER_CODE: &str = "user_code";
 
 /// `GET /device`
@@ -25,7 +24,7 @@ pub(crate) async fn show(visit: Visit) -> Response {
     let code = visit.query.get(USER_CODE);
     let answer = match visit.session {
         Some(_) => code_page(&visit, code.unwrap_or_default(), None).into_response(),
-        None => see_other(&Continuation::to_device(code).link("/sign-in")),
+        None => see_other(&Continuation::to_device(code).link(SIGN_IN)),
     };
     visit.answer(Ok(answer))
 }
@@ -51,9 +50,9 @@ pub(crate) async fn decide(visit: Visit, params: Result<Params>) -> Response {
 async fn typed(visit: &Visit, params: &Params) -> Result<Response> {
     let code = params.get(USER_CODE).unwrap_or_default();
     let Some(session) = &visit.session else {
-        return Ok(see_other(&Continuation::to_device(Some(code)).link("/sign-in")));
+        return Ok(see_other(&Continuation::to_device(Some(code)).link(SIGN_IN)));
     };
-    if !visit.is_ours(PATH, params) {
+    if !visit.is_ours(DEVICE, params) {
         return Ok(visit.stale(code_page(visit, code, Some(visit.texts.stale_form))).into_response());
     }
     match find(visit, session, code).await? {
@@ -64,14 +63,13 @@ async fn typed(visit: &Visit, params: &Params) -> Result<Response> {
 
 async fn decided(visit: &Visit, params: &Params) -> Result<Response> {
     let code = params.get(USER_CODE).unwrap_or_default();
-    let Some(session) = visit.session.as_ref().filter(|_| visit.is_ours(DECISION, params)) else {
-        return Ok(see_other(&Continuation::to_device(Some(code)).link("/sign-in")));
+    let Some(session) = visit.session.as_ref().filter(|_| visit.is_ours(DEVICE_DECISION, params)) else {
+        return Ok(see_other(&Continuation::to_device(Some(code)).link(SIGN_IN)));
     };
     visit.provider.count_user_code(session.user, visit.address)?;
     let Some(hash) = secret::hash_of_user_code(code) else { return Ok(unknown(visit, code)) };
     let is_allowed = params.get("decision") == Some("allow");
-    let decision =
-        DeviceDecision { user: session.user, approved: if is_allowed { visit.signed_in() } else { None } };
+    let decision = DeviceDecision { user: session.user, approved: if is_allowed { visit.signed_in() } else { None } };
     let now = OffsetDateTime::now_utc();
     if !visit.provider.store().decide_oauth_device(&hash, &decision, now).await? {
         return Ok(unknown(visit, code));
@@ -82,7 +80,7 @@ async fn decided(visit: &Visit, params: &Params) -> Result<Response> {
 }
 
 /// The request behind a code, if it waits. Each try counts: a code is short.
-async fn find(visit: &Visit, session: &WebSession, code: &str) -> Result<Option<DeviceRequest>> {
+async fn find(visit: &Visit, session: &Session, code: &str) -> Result<Option<DeviceRequest>> {
     visit.provider.count_user_code(session.user, visit.address)?;
     let Some(hash) = secret::hash_of_user_code(code) else { return Ok(None) };
     Ok(visit.provider.store().oauth_device_request(&hash, OffsetDateTime::now_utc()).await?)
@@ -99,8 +97,8 @@ fn code_page(visit: &Visit, code: &str, problem: Option<&str>) -> Page {
     let body = html! {
         p { (texts.device_text) }
         (alert(problem))
-        form method="post" action=(PATH) {
-            (visit.csrf_field(PATH))
+        form method="post" action=(DEVICE) {
+            (visit.csrf_field(DEVICE))
             (field.render())
             button { (texts.continue_) }
         }
@@ -111,14 +109,14 @@ fn code_page(visit: &Visit, code: &str, problem: Option<&str>) -> Page {
 async fn confirm_page(visit: &Visit, code: &str, request: &DeviceRequest) -> Result<Page> {
     let texts = visit.texts;
     let client = visit.provider.client(&request.client).await?;
-    let question = fill(&fill(texts.device_confirm, &client.name), &code.to_uppercase());
+    let question = fill(texts.device_confirm, "code", &code.to_uppercase());
     let body = html! {
         p { (question) }
-        p { (fill(texts.consent_text, &client.name)) }
+        p { (fill(texts.consent_text, "app", &client.name)) }
         (scope_list(visit, &request.scopes))
         p.note { (texts.device_warning) }
-        form method="post" action=(DECISION) {
-            (visit.csrf_field(DECISION))
+        form method="post" action=(DEVICE_DECISION) {
+            (visit.csrf_field(DEVICE_DECISION))
             (hidden(USER_CODE, code))
             button name="decision" value="allow" { (texts.allow) }
             button.plain name="decision" value="refuse" { (texts.refuse) }

@@ -48,13 +48,13 @@ impl Page {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
-                    title { (self.title) " · " (self.texts.product) }
+                    title { (self.title) " · " (PRODUCT) }
                     link rel="stylesheet" href=(STYLE_PATH);
                     @if self.has_script { script src=(SCRIPT_PATH) defer {} }
                 }
                 body {
                     main {
-                        p.brand { (LOGO) (self.texts.product) }
+                        p.brand { (LOGO) (PRODUCT) }
                         h1 { (self.title) }
                         (self.body)
                     }
@@ -63,6 +63,8 @@ impl Page {
         }
     }
 }
+
+const PRODUCT: &str = "Mooring";
 
 /// An anchor: what a mooring holds by. Drawn here, since a page loads nothing but its style.
 const LOGO: PreEscaped<&str> = PreEscaped(
@@ -236,7 +238,7 @@ fn asset(kind: &'static str, content: &'static str) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::super::texts::EN;
+    use super::super::texts;
     use super::*;
 
     #[test]
@@ -244,7 +246,7 @@ mod tests {
         let evil = "\"><script>alert('x')</script>&";
         let field = Field::new("email", evil, "email", "username").value(evil).hint(evil);
         let body = html! { (alert(Some(evil))) (field.render()) (hidden("next", evil)) a title=(evil) { (evil) } };
-        let page = Page::new(&EN, evil, body).render().into_string();
+        let page = Page::new(texts::of("en"), evil, body).render().into_string();
         assert!(!page.contains("<script"), "{page}");
         assert_eq!(page.matches("&quot;&gt;&lt;script&gt;").count(), 9, "{page}");
     }
@@ -255,7 +257,7 @@ mod tests {
             let response = page.into_response();
             response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned()
         };
-        let page = || Page::new(&EN, "x", html! {});
+        let page = || Page::new(texts::of("en"), "x", html! {});
         let plain = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
         assert_eq!(policy(page()), plain);
         assert!(policy(page().with_script()).contains(" script-src 'self';"));

@@ -4,13 +4,13 @@ use axum::response::{IntoResponse as _, Response};
 use maud::html;
 
 use super::continuation::{Continuation, NEXT};
-use super::kit::{Page, hidden, see_other};
-use super::visit::Visit;
 use super::cookies;
+use super::kit::{Page, hidden, see_other};
+use super::paths::{HOME, LOGOUT, SIGN_IN, SIGN_OUT};
+use super::visit::Visit;
 use crate::error::Result;
 use crate::params::{Params, with_query};
 
-const PATH: &str = "/sign-out";
 const CLIENT: &str = "client_id";
 const TARGET: &str = "post_logout_redirect_uri";
 const STATE: &str = "state";
@@ -27,7 +27,7 @@ pub(crate) async fn show(visit: Visit) -> Response {
 
 /// `POST /oauth2/logout` by a client: the same question.
 pub(crate) async fn ask(visit: Visit, params: Result<Params>) -> Response {
-    let answer = params.map(|params| see_other(&with_query("/oauth2/logout", pairs(&params))));
+    let answer = params.map(|params| see_other(&with_query(LOGOUT, pairs(&params))));
     visit.answer(answer)
 }
 
@@ -48,7 +48,7 @@ pub(crate) async fn sign_out(visit: Visit, params: Result<Params>) -> Response {
 async fn signed_out(visit: &Visit, params: &Params) -> Result<Response> {
     let wish = wish(visit, params).await?;
     let Some(session) = &visit.session else { return Ok(afterwards(visit, &wish)) };
-    if !visit.is_ours(PATH, params) {
+    if !visit.is_ours(SIGN_OUT, params) {
         return Ok(visit.stale(confirm_page(visit, &wish)).into_response());
     }
     visit.provider.end_families_of_browser(session.id).await?;
@@ -85,7 +85,7 @@ fn afterwards(visit: &Visit, wish: &Wish) -> Response {
     match (&wish.target, &wish.next) {
         (Some(target), _) if wish.state.is_empty() => see_other(target),
         (Some(target), _) => see_other(&with_query(target, [(STATE, wish.state.as_str())])),
-        (None, Some(next)) => see_other(&next.link("/sign-in")),
+        (None, Some(next)) => see_other(&next.link(SIGN_IN)),
         (None, None) => signed_out_page(visit).into_response(),
     }
 }
@@ -94,15 +94,15 @@ fn confirm_page(visit: &Visit, wish: &Wish) -> Page {
     let texts = visit.texts;
     let body = html! {
         p { (texts.sign_out_text) }
-        form method="post" action=(PATH) {
-            (visit.csrf_field(PATH))
+        form method="post" action=(SIGN_OUT) {
+            (visit.csrf_field(SIGN_OUT))
             @if let Some(target) = &wish.target {
                 (hidden(CLIENT, &wish.client)) (hidden(TARGET, target)) (hidden(STATE, &wish.state))
             }
             @if let Some(next) = &wish.next { (hidden(NEXT, next.as_str())) }
             button { (texts.sign_out) }
         }
-        p { a href=(wish.next.as_ref().map_or("/account", Continuation::as_str)) { (texts.cancel) } }
+        p { a href=(wish.next.as_ref().map_or(HOME, Continuation::as_str)) { (texts.cancel) } }
     };
     let target = wish.target.as_deref().and_then(crate::redirect::form_target);
     visit.page(texts.sign_out_title, body).leading_to(target)
@@ -112,7 +112,7 @@ fn signed_out_page(visit: &Visit) -> Page {
     let texts = visit.texts;
     let body = html! {
         p.good role="status" { (texts.signed_out_text) }
-        p { a href="/sign-in" { (texts.sign_in_again) } }
+        p { a href=(SIGN_IN) { (texts.sign_in_again) } }
     };
     visit.page(texts.signed_out_title, body)
 }

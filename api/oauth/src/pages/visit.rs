@@ -7,9 +7,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use maud::Markup;
-use mooring_accounts::{Accounts, Visitor, WebSession};
+use mooring_accounts::{Accounts, AccountsError, Session, Visitor};
 use mooring_store::SignedIn;
 
+use super::continuation::Continuation;
 use super::kit::{self, Page};
 use super::texts::{self, Texts};
 use super::{cookies, csrf};
@@ -28,8 +29,10 @@ pub(crate) struct Visit {
     pub(crate) address: IpAddr,
     /// The parameters of the URL.
     pub(crate) query: Params,
+    /// What this browser has begun to sign up with.
+    pub(crate) sign_up: Option<String>,
     /// Who is signed in.
-    pub(crate) session: Option<WebSession>,
+    pub(crate) session: Option<Session>,
     session_token: Option<String>,
     browser: String,
     browser_is_new: bool,
@@ -79,11 +82,61 @@ impl Visit {
         Page::new(self.texts, title, body)
     }
 
+    /// Begins a session for who has signed in, and goes on. The session that the browser had ends, and its secret is a new one: what somebody may
+    /// have planted there before is good for nothing.
+    pub(crate) async fn begin_session(
+        &self,
+        signed_in: &mooring_accounts::SignedIn,
+        next: &Continuation,
+    ) -> Result<Response> {
+        let begun = self.accounts.create_session(signed_in, &self.visitor, self.session_token()).await?;
+        let mut response = next.go();
+        let headers = response.headers_mut();
+        let max_age_s = (begun.session.expires_at - begun.session.created_at).whole_seconds();
+        cookies::set(headers, cookies::SESSION, begun.token.reveal(), Some(max_age_s));
+        cookies::set(headers, cookies::KNOWN_DEVICE, &begun.known_device, Some(KNOWN_DEVICE_S));
+        cookies::set(headers, cookies::BROWSER, &secret::generate(Kind::Cookie)?, None);
+        Ok(response)
+    }
+
+    /// What a person is told of an error that they can do something about; other errors are the server's.
+    pub(crate) fn problem(&self, error: AccountsError) -> Result<Problem> {
+        let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_server_error() {
+            return Err(error.into());
+        }
+        let (mut seconds, mut count) = (String::new(), String::new());
+        match &error {
+            AccountsError::TooManyTries { retry_after } => seconds = retry_after.as_secs().max(1).to_string(),
+            AccountsError::Password(fault) => count = fault.count().map(|count| count.to_string()).unwrap_or_default(),
+            _ => {}
+        }
+        let catalogue = mooring_accounts::texts::texts(self.texts.language);
+        let text = catalogue.fill(error.text_key(), &[("seconds", &seconds), ("count", &count)]);
+        Ok(Problem { text, status })
+    }
+
+    /// The problem of a form that was not ours.
+    pub(crate) fn stale_form(&self) -> Problem {
+        Problem { text: self.texts.stale_form.to_owned(), status: StatusCode::FORBIDDEN }
+    }
+
     /// The page for a form that was not ours: it is shown again, with a fresh token.
     pub(crate) fn stale(&self, page: Page) -> Page {
         page.with_status(StatusCode::FORBIDDEN)
     }
 }
+
+/// What was wrong with a form.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    /// For the person.
+    pub(crate) text: String,
+    pub(crate) status: StatusCode,
+}
+
+/// How long a browser is known.
+const KNOWN_DEVICE_S: i64 = 365 * 86_400;
 
 fn sets(response: &Response, name: &str) -> bool {
     let values = response.headers().get_all(header::SET_COOKIE).iter();
@@ -112,7 +165,7 @@ where
         };
         let session_token = cookies::read(&parts.headers, cookies::SESSION).map(str::to_owned);
         let session = match &session_token {
-            Some(token) => accounts.session(token).await.map_err(|error| failed(error.into()))?,
+            Some(token) => accounts.find_session(token).await.map_err(|error| failed(error.into()))?,
             None => None,
         };
         let browser = cookies::read(&parts.headers, cookies::BROWSER);
@@ -127,6 +180,7 @@ where
             visitor,
             address,
             query,
+            sign_up: cookies::read(&parts.headers, cookies::SIGN_UP).map(str::to_owned),
             session,
             session_token,
             browser,

@@ -8,7 +8,7 @@
   const named = (list) => (list || []).map((entry) => ({ ...entry, id: bytes(entry.id) }));
 
   async function ask(kind, wish) {
-    const publicKey = { ...wish.publicKey, challenge: bytes(wish.publicKey.challenge) };
+    const publicKey = { ...wish, challenge: bytes(wish.challenge) };
     if (kind === "create") {
       publicKey.user = { ...publicKey.user, id: bytes(publicKey.user.id) };
       publicKey.excludeCredentials = named(publicKey.excludeCredentials);
