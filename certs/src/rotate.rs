@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{Issuer, PublicKeyData as _};
 use ring::rand::SystemRandom;
+use rustls_pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use crate::authority::{CaCertificate, CaRole, Metadata, write_certificate};
@@ -52,6 +53,17 @@ impl AuthorityFiles {
     /// Those of this directory, with keys that this store opens.
     pub fn new(dir: &Path, keys: FileKeyStore) -> Self {
         Self { dir: dir.to_owned(), keys }
+    }
+
+    /// The root, and every intermediate in use.
+    pub fn certificates(&self) -> Result<Vec<CertificateDer<'static>>> {
+        let metadata = Metadata::read(&self.dir)?;
+        let root = CaCertificate::read(&self.dir, CaRole::Root.into(), None, &metadata)?;
+        let mut certificates = vec![root.der.clone()];
+        for name in CaRole::INTERMEDIATES.into_iter().flat_map(|role| metadata.names(role)) {
+            certificates.push(CaCertificate::read(&self.dir, name, Some(&root), &metadata)?.der);
+        }
+        Ok(certificates)
     }
 
     /// What there is. No key is opened for it.

@@ -44,6 +44,12 @@ pub enum RenewError {
     /// Its time is over.
     #[error("the certificate has expired")]
     Expired,
+    /// Its time is over, and its device has another one in force.
+    #[error("the certificate has expired, and the device has a newer one")]
+    Superseded,
+    /// Its time is over, and somebody has to say yes to a renewal; they have been asked.
+    #[error("the certificate has expired, and its renewal waits for a confirmation")]
+    NotConfirmed,
     /// The device is out of service.
     #[error("the device is retired")]
     Retired,
@@ -165,7 +171,7 @@ impl Store {
 }
 
 /// Whether a device is in service, none without such a device; it stays so until the commit.
-async fn check_in_service(tx: &mut Tx, device: Uuid) -> Result<Option<bool>> {
+pub(crate) async fn check_in_service(tx: &mut Tx, device: Uuid) -> Result<Option<bool>> {
     let sql = format!("SELECT retired_at FROM devices WHERE id = $1{}", tx.for_update());
     let row = tx.row(AssertSqlSafe(sql), &params![device]).await?;
     row.map(|row| Ok(row.time_opt("retired_at")?.is_none())).transpose()

@@ -8,8 +8,10 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{cipher_suite as suite, default_provider};
 use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::https_peers::HttpsPeers;
 use super::mutual::MutualTls;
 use crate::error::Result;
 
@@ -52,12 +54,37 @@ pub fn server_config(
     client: ClientCertificate,
     mutual: &MutualTls,
 ) -> Result<ServerConfig> {
+    let verifier = match client {
+        ClientCertificate::Required => Some(mutual.verifier(true)),
+        ClientCertificate::Optional => Some(mutual.verifier(false)),
+        ClientCertificate::None => None,
+    };
+    config_with(chain, key, verifier)
+}
+
+/// The configuration of the HTTPS listener, where a client certificate is welcome: also one that is good for enrolling or renewing alone, so that
+/// whoever serves has to ask [`HttpsPeers::check`] what it is good for.
+///
+/// # Errors
+/// As of [`server_config`].
+pub fn https_server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    peers: &HttpsPeers,
+) -> Result<ServerConfig> {
+    config_with(chain, key, Some(peers.verifier()))
+}
+
+fn config_with(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
-    let builder = match client {
-        ClientCertificate::Required => builder.with_client_cert_verifier(mutual.verifier(true)),
-        ClientCertificate::Optional => builder.with_client_cert_verifier(mutual.verifier(false)),
-        ClientCertificate::None => builder.with_no_client_auth(),
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_single_cert(chain, key)?;
     // Without this, most clients choose AES-256 with SHA-384, which costs the server more.

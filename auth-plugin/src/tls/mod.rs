@@ -2,11 +2,13 @@
 
 mod anchors;
 mod config;
+mod https_peers;
 mod mutual;
 mod revoked;
 mod verified_cache;
 
 pub use anchors::Anchors;
-pub use config::{ClientCertificate, ReloadableTls, provider, server_config};
+pub use config::{ClientCertificate, ReloadableTls, https_server_config, provider, server_config};
+pub use https_peers::{HttpsPeers, Shown};
 pub use mutual::MutualTls;
 pub use revoked::RevokedSet;

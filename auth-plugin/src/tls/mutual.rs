@@ -20,7 +20,7 @@ use super::verified_cache::{LeafDigest, Verified, VerifiedCache};
 use crate::error::AuthError;
 
 /// The extended key usage of TLS clients (RFC 5280, 4.2.1.12).
-const CLIENT_AUTH_OID: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
+pub(super) const CLIENT_AUTH_OID: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 2];
 
 /// Decides on client certificates: those of devices and of clients of people, of our trust domain, signed by the intermediate of their kind,
 /// in their time, and not revoked.
@@ -226,12 +226,12 @@ fn digest(leaf: &[u8]) -> LeafDigest {
     digest
 }
 
-fn refused(error: AuthError) -> rustls::Error {
+pub(super) fn refused(error: AuthError) -> rustls::Error {
     CertificateError::Other(OtherError(Arc::new(error))).into()
 }
 
 /// The kinds for which TLS has an alert of their own, so that a peer learns why (RFC 8446, 6.2).
-fn of_webpki(error: webpki::Error) -> rustls::Error {
+pub(super) fn of_webpki(error: webpki::Error) -> rustls::Error {
     match error {
         webpki::Error::BadDer | webpki::Error::BadDerTime | webpki::Error::TrailingData(_) => {
             CertificateError::BadEncoding.into()
