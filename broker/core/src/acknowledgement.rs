@@ -3,11 +3,14 @@
 use std::cmp::Reverse;
 
 use mooring_protocol::{
-    Ack, ConnAck, ConnAckProperties, Packet, PacketId, ReasonCode, ReasonCodes, ReasonProperties, SubAck, UnsubAck,
+    Ack, ConnAck, ConnAckProperties, Packet, PacketId, PacketType, ReasonCode, ReasonCodes, ReasonProperties,
+    SHORT_ACK_BYTES, SubAck, UnsubAck, short_ack,
 };
 
 use crate::connection::{State, Written};
 use crate::engine::{ConnectionId, DisconnectCause, Engine, Now};
+use crate::message::MessageId;
+use crate::record::Record;
 use crate::replay::ReplayRequest;
 use crate::session_key::SessionId;
 use crate::shard::{ShardId, ShardMessage};
@@ -48,6 +51,15 @@ enum Handshake {
 }
 
 impl Handshake {
+    const fn packet_type(self) -> PacketType {
+        match self {
+            Self::PubAck => PacketType::PubAck,
+            Self::PubRec => PacketType::PubRec,
+            Self::PubRel => PacketType::PubRel,
+            Self::PubComp => PacketType::PubComp,
+        }
+    }
+
     fn packet(self, ack: Ack<'_>) -> Packet<'_> {
         match self {
             Self::PubAck => Packet::PubAck(ack),
@@ -95,6 +107,8 @@ pub(crate) enum TokenOwner {
     Held(ShardId, u64),
     /// The broker itself, which does not wait.
     Nobody,
+    /// A message that nobody would repeat: the log is told when everybody has it.
+    Spread(MessageId),
 }
 
 /// Other shards that were asked to store something, under a token that is not armed yet.
@@ -195,6 +209,12 @@ impl Engine {
 
     fn answer_with(&mut self, id: ConnectionId, packet_id: PacketId, reason: ReasonCode, why: &str, kind: Handshake) {
         let Some((connection, pool)) = self.connections.with_pool(id) else { return };
+        if (reason == ReasonCode::Success || !connection.version.is_v5())
+            && connection.packet_size_max as usize >= SHORT_ACK_BYTES
+        {
+            connection.write_short_ack(pool, &short_ack(kind.packet_type(), packet_id));
+            return self.connections.name(id);
+        }
         let mut ack = Ack::with_reason(packet_id, reason);
         if !why.is_empty() && connection.wants_reasons {
             ack.properties.reason_string = Some(why);
@@ -277,6 +297,7 @@ impl Engine {
             TokenOwner::Prepared(token) => self.record_prepared(token),
             TokenOwner::Held(shard, token) => self.answer_prepared(shard, token),
             TokenOwner::Nobody => {}
+            TokenOwner::Spread(message) => drop(self.log.append(Record::SpreadEnds { message })),
         }
     }
 

@@ -110,6 +110,10 @@ impl Group {
         self.members.iter_mut().filter(|member| member.session == session).for_each(|member| member.online = online);
     }
 
+    pub(crate) fn has(&self, session: SessionId) -> bool {
+        self.members.iter().any(|member| member.session == session)
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.members.is_empty()
     }

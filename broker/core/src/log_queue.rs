@@ -83,6 +83,8 @@ fn size_of_record(record: &Record) -> usize {
         | Record::ReceivedReleased { .. }
         | Record::Released { .. }
         | Record::Done { .. }
+        | Record::SpreadBegins { .. }
+        | Record::SpreadEnds { .. }
         | Record::Presence { .. } => None,
     };
     RECORD_BYTES + message.map_or(0, |message| message.size_bytes())

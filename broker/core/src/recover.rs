@@ -4,8 +4,9 @@ use mooring_protocol::{PacketId, TopicFilterBuf, Version};
 
 use crate::engine::{Engine, Now};
 use crate::queue::{Entry, EntryState, Queue, SubscriptionIdSet};
+use crate::received::Received;
 use crate::record::{Recovered, RecoveredSession, SubscriptionRecord};
-use crate::session::{Received, Session, SharedSubscription, Will, principal_of};
+use crate::session::{Session, SharedSubscription, Will, principal_of};
 use crate::session_key::SessionId;
 use crate::shard::{MemberChange, ShardId, home_of_topic, home_shard};
 use crate::subscribe::Waits;
@@ -30,6 +31,9 @@ impl Engine {
         // Only now: a will or an announcement reaches every session.
         for place in own {
             self.settle_session(now, place);
+        }
+        for spreading in &recovered.spreading {
+            self.spread_again(now, spreading);
         }
         for topic in &recovered.online {
             if home_of_topic(topic.as_str(), self.config.shards) == self.config.shard {
@@ -133,7 +137,7 @@ impl Engine {
             entry.set_id(known.message);
             entry.state = if known.released { EntryState::Released } else { EntryState::Open };
             entry.ids = SubscriptionIdSet::from_numbers(&delivery.subscription_identifiers);
-            queue.push(entry);
+            queue.push(&mut self.rooms, entry);
         }
         self.counters.queued_bytes += queue.bytes() as u64;
         queue

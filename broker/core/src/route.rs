@@ -17,6 +17,9 @@ use crate::shared::Pick;
 use crate::topic_hash::TopicHash;
 use crate::topic_index::{LocalTarget, Targets};
 
+/// A list of queues that grew beyond this is not kept for the next message.
+const DELIVERED_KEPT_MAX: usize = 1024;
+
 /// Who gets a message, and what else it is.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Route {
@@ -98,7 +101,10 @@ impl Engine {
         owner: TokenOwner,
     ) -> Accepted {
         let Route { targets, event, tap } = route;
-        let (members, picks) = self.pick_members(message, &targets.groups);
+        let (members, picks) = match targets.groups.as_slice() {
+            [] => (Vec::new(), Vec::new()),
+            groups => self.pick_members(message, groups),
+        };
         let remote_durable = message.qos > QoS::AtMostOnce
             && (targets.shards.iter().any(|(_, durable)| *durable) || picks.iter().any(|pick| pick.member.durable));
         if let TokenOwner::Session(_, publisher) = owner
@@ -111,7 +117,7 @@ impl Engine {
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_message(now, message, &mut scratch);
         let mut fresh = Fresh::new(outgoing, Some(message), targets.locals.len());
-        let mut delivered = Delivered::default();
+        let mut delivered = self.nothing_delivered();
         self.deliver_local(now, message, &targets.locals, &mut fresh, &mut delivered);
         self.deliver_local(now, message, &members, &mut fresh, &mut delivered);
         let retained = message.retain.then(|| self.retained.next_stamp(now, self.config.shard.0));
@@ -119,6 +125,13 @@ impl Engine {
         let keeps = retained.is_some() && !message.topic.as_str().starts_with("$SYS/");
         let wanted = *event || keeps || !delivered.deliveries.is_empty() || remote_durable;
         let id = (wanted && self.log.is_enabled()).then(|| self.next_message_id());
+        let owner = match (owner, id) {
+            (TokenOwner::Nobody, Some(message)) if remote_durable => {
+                self.log.append(Record::SpreadBegins { message });
+                TokenOwner::Spread(message)
+            }
+            (owner, _) => owner,
+        };
         let sequence = match (id, received_from) {
             (Some(id), _) => {
                 let (message, deliveries) = (message.clone(), std::mem::take(&mut delivered.deliveries));
@@ -174,19 +187,27 @@ impl Engine {
         }
     }
 
+    /// Where what is delivered is noted. Its list is the one that was used last.
+    fn nothing_delivered(&mut self) -> Delivered {
+        Delivered { queues: std::mem::take(&mut self.delivered_queues), ..Delivered::default() }
+    }
+
     fn finish_local(
         &mut self,
         now: Now,
-        queues: Vec<(u32, Option<u64>)>,
+        mut queues: Vec<(u32, Option<u64>)>,
         id: Option<MessageId>,
         sequence: u64,
         fresh: &mut Fresh<'_>,
     ) {
-        for (place, recorded) in queues {
+        for (place, recorded) in queues.drain(..) {
             if let (Some(entry), Some(id)) = (recorded, id) {
                 self.set_recorded(place, entry, id, sequence);
             }
             self.pump(now, place, Some(fresh));
+        }
+        if queues.capacity() <= DELIVERED_KEPT_MAX {
+            self.delivered_queues = queues;
         }
     }
 
@@ -238,6 +259,11 @@ impl Engine {
         if let Some(stamp) = retained {
             self.retained.apply(message, id, stamp);
         }
+        if let Some(id) = id
+            && let Some(having) = self.spreading.remove(&id)
+        {
+            return self.handle_spread_again(now, from, (message, id), &having, token);
+        }
         let known = self.known_route(message.topic.as_name(), TopicHash::of(message.topic.as_str()), None);
         let targets = &known.route.targets;
         let (members, picks) = self.pick_members(message, &targets.groups);
@@ -270,7 +296,7 @@ impl Engine {
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_message(now, message, &mut scratch);
         let mut fresh = Fresh::new(outgoing, Some(message), targets.len());
-        let mut delivered = Delivered::default();
+        let mut delivered = self.nothing_delivered();
         self.deliver_local(now, message, targets, &mut fresh, &mut delivered);
         let (id, sequence) = self.record_remote(message, id, delivered.deliveries);
         self.finish_local(now, delivered.queues, id, sequence, &mut fresh);

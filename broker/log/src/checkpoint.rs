@@ -12,8 +12,10 @@
 //! | `received` | session, packet id | nothing |
 //! | `retained` | message | stamp |
 //! | `messages` | message | position, frame bytes, size, expiry |
+//! | `spreading` | message | the sessions that have it |
 //! | `online` | presence topic | nothing |
 
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -53,6 +55,7 @@ pub(crate) const QUEUE: TableDefinition<(u64, u64), &[u8]> = TableDefinition::ne
 pub(crate) const RECEIVED: TableDefinition<(u64, u16), ()> = TableDefinition::new("received");
 pub(crate) const RETAINED: TableDefinition<u64, &[u8]> = TableDefinition::new("retained");
 pub(crate) const MESSAGES: TableDefinition<u64, MessageRow> = TableDefinition::new("messages");
+pub(crate) const SPREADING: TableDefinition<u64, &[u8]> = TableDefinition::new("spreading");
 pub(crate) const ONLINE: TableDefinition<&str, ()> = TableDefinition::new("online");
 
 const META_KEY: &str = "state";
@@ -86,6 +89,7 @@ pub(crate) struct Batch {
     received: Rows<(u64, u16), ()>,
     retained: Rows<u64, Vec<u8>>,
     messages: Rows<u64, MessageRow>,
+    spreading: Rows<u64, Vec<u8>>,
     online: Rows<Box<str>, ()>,
 }
 
@@ -108,6 +112,7 @@ impl Batch {
             });
             batch.retained.push((id.0, stamp));
         }
+        batch.spreading = dirty.spreading.into_iter().map(|id| (id.0, spreading_row(id, live))).collect();
         batch.online = dirty.online.into_iter().map(|(topic, row)| (topic, row.value)).collect();
         batch.sort();
         batch
@@ -147,6 +152,22 @@ impl Batch {
         self.messages.sort_unstable_by_key(|(key, _)| *key);
         self.online.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
     }
+}
+
+fn spreading_row(id: MessageId, live: &Live) -> Option<Vec<u8>> {
+    let sessions = live.spreading.get(&id)?;
+    let mut row = Vec::new();
+    put_integer(&mut row, sessions.len() as u64);
+    sessions.iter().for_each(|session| put_integer(&mut row, session.0));
+    Some(row)
+}
+
+/// The sessions of a row.
+pub(crate) fn read_spreading(row: &[u8]) -> Result<BTreeSet<SessionId>, Malformed> {
+    let mut reader = Reader::new(row);
+    let sessions = (0..reader.count()?).map(|_| reader.integer().map(SessionId)).collect::<Result<_, _>>()?;
+    reader.end()?;
+    Ok(sessions)
 }
 
 fn message_row(id: MessageId, live: &Live) -> Option<MessageRow> {
@@ -272,6 +293,10 @@ fn write_rows(transaction: &WriteTransaction, batch: &Batch) -> Result<(), redb:
     let mut table = transaction.open_table(MESSAGES)?;
     for (key, row) in &batch.messages {
         put(&mut table, *key, *row)?;
+    }
+    let mut table = transaction.open_table(SPREADING)?;
+    for (key, row) in &batch.spreading {
+        put(&mut table, *key, row.as_deref())?;
     }
     let mut table = transaction.open_table(ONLINE)?;
     for (key, row) in &batch.online {

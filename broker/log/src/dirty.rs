@@ -1,6 +1,6 @@
 //! What changed since the last checkpoint, merged: what came and went between two checkpoints never reaches the key-value store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 use mooring_core::SessionId;
@@ -73,6 +73,8 @@ pub(crate) struct Dirty {
     pub(crate) messages: HashMap<MessageId, bool>,
     /// Retained messages.
     pub(crate) retained: HashMap<MessageId, Row<RetainedStamp>>,
+    /// Messages that began or ended to spread, or reached somebody; their values are in the live state.
+    pub(crate) spreading: BTreeSet<MessageId>,
     /// Presence topics that are online.
     pub(crate) online: HashMap<Box<str>, Row<()>>,
 }
@@ -86,6 +88,11 @@ impl Dirty {
     /// A session is gone with all that belongs to it.
     pub(crate) fn note_session_end(&mut self, session: SessionId) {
         self.sessions.insert(session, DirtySession { ended: true, ..DirtySession::default() });
+    }
+
+    /// A message is spreading, or no longer.
+    pub(crate) fn note_spreading(&mut self, id: MessageId) {
+        self.spreading.insert(id);
     }
 
     /// A message became live.

@@ -4,7 +4,7 @@
 //! `grace_bytes` of log: another shard may still enqueue it. A removed retained message is remembered as long, so that an older one that comes late
 //! from another shard does not bring it back.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 
 use hashbrown::HashMap;
@@ -64,6 +64,8 @@ pub(crate) struct Live {
     /// Every session.
     pub(crate) sessions: HashMap<SessionId, LiveSession>,
     retained: HashMap<ByTopic, (RetainedStamp, MessageId)>,
+    /// Messages that have still to reach other shards, with the sessions that they were queued for.
+    pub(crate) spreading: BTreeMap<MessageId, BTreeSet<SessionId>>,
     /// Messages that are not older than the grace, by position.
     young: VecDeque<(u64, MessageId)>,
     /// Removed retained messages that are not older than the grace, by position.
@@ -81,6 +83,7 @@ impl Live {
             messages: HashMap::new(),
             sessions: HashMap::new(),
             retained: HashMap::new(),
+            spreading: BTreeMap::new(),
             young: VecDeque::new(),
             removed: VecDeque::new(),
             live_bytes: BTreeMap::new(),
@@ -126,6 +129,14 @@ impl Live {
             Record::ReceivedReleased { session, packet_id } => self.release_received(*session, *packet_id, dirty),
             Record::Released { session, sequence } => self.release(*session, *sequence, dirty),
             Record::Done { session, sequence } => self.finish(*session, *sequence, dirty),
+            Record::SpreadBegins { message } => {
+                self.see_id(message.0);
+                if self.spreading.insert(*message, BTreeSet::new()).is_none() {
+                    self.refer(*message, Some(dirty));
+                }
+                dirty.note_spreading(*message);
+            }
+            Record::SpreadEnds { message } => self.end_spreading(*message, dirty),
             Record::Presence { topic, online: true } => note_value(&mut dirty.online, topic.as_str().into(), (), true),
             Record::Presence { topic, online: false } => note_gone(&mut dirty.online, topic.as_str().into()),
         }
@@ -253,6 +264,10 @@ impl Live {
             session.next_sequence = session.next_sequence.max(delivery.sequence.saturating_add(1));
             let replaced = session.entries.insert(delivery.sequence, QueueEntry::of(message, delivery));
             dirty.session(delivery.session).note_enqueued(delivery.sequence);
+            if let Some(sessions) = self.spreading.get_mut(&message) {
+                sessions.insert(delivery.session);
+                dirty.note_spreading(message);
+            }
             self.refer(message, Some(dirty));
             if let Some(replaced) = replaced {
                 self.unrefer(replaced.message, dirty);
@@ -297,6 +312,26 @@ impl Live {
                 self.unrefer(entry.message, dirty);
             }
         }
+    }
+
+    fn end_spreading(&mut self, message: MessageId, dirty: &mut Dirty) {
+        if self.spreading.remove(&message).is_some() {
+            dirty.note_spreading(message);
+            self.unrefer(message, dirty);
+        }
+    }
+
+    /// Puts a row of the checkpoint in: a message that has still to reach other shards.
+    pub(crate) fn load_spreading(&mut self, message: MessageId, sessions: BTreeSet<SessionId>) {
+        self.refer(message, None);
+        self.spreading.insert(message, sessions);
+    }
+
+    /// Forgets what was to be spread and never was recorded.
+    pub(crate) fn drop_unrecorded_spreading(&mut self, dirty: &mut Dirty) {
+        let known = |id: &MessageId| self.messages.get(id).is_some_and(|place| place.position != NOWHERE);
+        let unknown: Vec<MessageId> = self.spreading.keys().copied().filter(|id| !known(id)).collect();
+        unknown.into_iter().for_each(|id| self.end_spreading(id, dirty));
     }
 
     fn refer(&mut self, id: MessageId, dirty: Option<&mut Dirty>) {

@@ -7,8 +7,8 @@ use mooring_protocol::{TopicFilterBuf, TopicNameBuf};
 use redb::{Key, ReadTransaction, ReadableTable, TableDefinition, TableError, Value};
 
 use crate::checkpoint::{
-    MESSAGES, NEXT_SEQUENCES, ONLINE, QUEUE, RECEIVED, RETAINED, SESSIONS, SUBSCRIPTIONS, Store, failed, guarded,
-    malformed,
+    MESSAGES, NEXT_SEQUENCES, ONLINE, QUEUE, RECEIVED, RETAINED, SESSIONS, SPREADING, SUBSCRIPTIONS, Store, failed,
+    guarded, malformed, read_spreading,
 };
 use crate::disk_log::message_of;
 use crate::error::{CheckpointStep as Step, LogError};
@@ -73,6 +73,10 @@ fn load_queues(transaction: &ReadTransaction, live: &mut Live) -> Result<(), Log
     })?;
     each_row(transaction, QUEUE, |(id, sequence), row| {
         live.load_entry(SessionId(id), sequence, QueueEntry::from_row(row)?);
+        Ok(())
+    })?;
+    each_row(transaction, SPREADING, |id, row| {
+        live.load_spreading(MessageId(id), read_spreading(row)?);
         Ok(())
     })
 }

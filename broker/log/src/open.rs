@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mooring_core::record::Recovered;
+use mooring_core::record::{Recovered, Spreading};
 
 use crate::checkpoint::{CHECKPOINT_FILE, Meta, Store, settle_suspect};
 use crate::dirty::Dirty;
@@ -60,9 +60,23 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: LogOptions) -> Result<(DiskLog,
     }
     let end = segments.last().map_or(meta.position, |last| last.end);
     segments.commit(end);
-    let recovered = state.recovery.finish(&state.live);
+    state.live.drop_unrecorded_spreading(&mut state.dirty);
+    let mut recovered = state.recovery.finish(&state.live);
     let checkpointer = Checkpointer::new(disk.clone(), &options, store, meta.position);
-    Ok((DiskLog::new(disk, options, segments, state.live, state.dirty, checkpointer), recovered))
+    let log = DiskLog::new(disk, options, segments, state.live, state.dirty, checkpointer);
+    recovered.spreading = spreading(&log)?;
+    Ok((log, recovered))
+}
+
+/// The messages that have still to reach other shards.
+fn spreading(log: &DiskLog) -> Result<Vec<Spreading>, LogError> {
+    let mut found = Vec::new();
+    for (id, sessions) in &log.live.spreading {
+        if let Some(message) = log.read(*id)? {
+            found.push(Spreading { id: *id, message, sessions: sessions.iter().copied().collect() });
+        }
+    }
+    Ok(found)
 }
 
 struct State {

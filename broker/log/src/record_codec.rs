@@ -27,6 +27,8 @@ const KIND_RECEIVED_RELEASED: u8 = 11;
 const KIND_RELEASED: u8 = 12;
 const KIND_DONE: u8 = 13;
 const KIND_PRESENCE: u8 = 14;
+const KIND_SPREAD_BEGINS: u8 = 15;
+const KIND_SPREAD_ENDS: u8 = 16;
 
 /// What a frame holds, other than the opening of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub(crate) const fn kind(record: &Record) -> u8 {
         Record::Released { .. } => KIND_RELEASED,
         Record::Done { .. } => KIND_DONE,
         Record::Presence { .. } => KIND_PRESENCE,
+        Record::SpreadBegins { .. } => KIND_SPREAD_BEGINS,
+        Record::SpreadEnds { .. } => KIND_SPREAD_ENDS,
     }
 }
 
@@ -99,6 +103,7 @@ pub(crate) fn put_record(into: &mut Vec<u8>, record: &Record) {
             put_integer(into, session.0);
             put_integer(into, *sequence);
         }
+        Record::SpreadBegins { message } | Record::SpreadEnds { message } => put_integer(into, message.0),
         Record::Presence { topic, online } => {
             put_text(into, topic.as_str());
             into.push(u8::from(*online));
@@ -144,6 +149,8 @@ fn read_record(kind: u8, reader: &mut Reader<'_>) -> Result<Record, Malformed> {
         }
         KIND_RELEASED => Record::Released { session: read_session_id(reader)?, sequence: reader.integer()? },
         KIND_DONE => Record::Done { session: read_session_id(reader)?, sequence: reader.integer()? },
+        KIND_SPREAD_BEGINS => Record::SpreadBegins { message: MessageId(reader.integer()?) },
+        KIND_SPREAD_ENDS => Record::SpreadEnds { message: MessageId(reader.integer()?) },
         KIND_PRESENCE => Record::Presence { topic: read_topic(reader)?, online: read_flag(reader)? },
         _ => return Err(Malformed),
     })

@@ -40,6 +40,7 @@ impl Recovery {
                 self.online.remove(topic);
             }
             // The live state has the rest.
+            Record::SpreadBegins { .. } | Record::SpreadEnds { .. } => {}
             Record::Message { .. }
             | Record::Enqueue { .. }
             | Record::Received { .. }
@@ -93,7 +94,9 @@ impl Recovery {
         sessions.sort_unstable_by_key(|session| session.record.session);
         let mut retained: Vec<_> = live.retained().map(|(stamp, id, message)| (stamp, id, message.clone())).collect();
         retained.sort_unstable_by_key(|(_, id, _)| *id);
-        Recovered { sessions, retained, online: self.online.into_iter().collect(), next_id: live.next_id }
+        let online = self.online.into_iter().collect();
+        // What is spreading is read by who has the log.
+        Recovered { sessions, retained, online, spreading: Vec::new(), next_id: live.next_id }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::log_queue::LogQueue;
 use crate::message::{MessageId, SharedMessage};
 use crate::notice::Notice;
 use crate::prepare::{Held, Preparing};
+use crate::queue::Rooms;
 use crate::quota::{Longest, Wills};
 use crate::record::{LogSequence, Record, Recovered};
 use crate::retained::RetainedStore;
@@ -49,6 +50,7 @@ pub struct Engine {
     /// Clients choose the keys: SipHash.
     pub(crate) by_key: HashMap<SessionKey, u32>,
     pub(crate) by_id: IdMap<u64, u32>,
+    pub(crate) rooms: Rooms,
     pub(crate) index: TopicIndex,
     pub(crate) routes: RouteCache,
     pub(crate) groups: Groups,
@@ -70,6 +72,8 @@ pub struct Engine {
     /// Interests that other shards have not said that they know.
     pub(crate) interests_unknown: u32,
     pub(crate) is_recovering: bool,
+    /// Messages that another shard sends again after a crash, with the sessions that have them.
+    pub(crate) spreading: IdMap<MessageId, Vec<SessionId>>,
     /// Connections per presence topic, of those whose home is this shard.
     pub(crate) presences: HashMap<TopicNameBuf, u32>,
     /// Sessions of each identity. Clients choose some of the keys: SipHash.
@@ -103,6 +107,8 @@ pub struct Engine {
     pub(crate) last_epoch: u64,
     /// The last time that was told.
     pub(crate) last_ms: u64,
+    /// An empty list for what is delivered.
+    pub(crate) delivered_queues: Vec<(u32, Option<u64>)>,
     /// Encoded properties of the message that is being routed.
     pub(crate) fresh_scratch: Vec<u8>,
     /// Encoded properties of the message that is being sent from a queue.
@@ -123,6 +129,7 @@ impl Engine {
             sessions: Slab::new(),
             by_key: HashMap::new(),
             by_id: IdMap::default(),
+            rooms: Rooms::default(),
             index: TopicIndex::new(),
             routes: RouteCache::default(),
             groups: Groups::new(),
@@ -138,6 +145,7 @@ impl Engine {
             held: IdMap::default(),
             interests_unknown: 0,
             is_recovering: false,
+            spreading: IdMap::default(),
             presences: HashMap::new(),
             sessions_of: HashMap::new(),
             wills: Wills::default(),
@@ -162,6 +170,7 @@ impl Engine {
             ids_given: 0,
             last_epoch: 0,
             last_ms: now.monotonic_ms,
+            delivered_queues: Vec::new(),
             fresh_scratch: Vec::new(),
             scratch: Vec::new(),
         };

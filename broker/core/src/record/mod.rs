@@ -89,6 +89,17 @@ pub enum Record {
         /// Which entry of it.
         sequence: u64,
     },
+    /// A message that nobody would repeat (a will, an announcement) is about to be recorded, and lasting sessions of other shards are to get it. Comes right
+    /// before its [`Record::Message`].
+    SpreadBegins {
+        /// The number of the message.
+        message: MessageId,
+    },
+    /// Those sessions have it.
+    SpreadEnds {
+        /// The number of the message.
+        message: MessageId,
+    },
     /// Whether the identity of a presence topic is online; after a crash, those left online are announced as offline.
     Presence {
         /// The presence topic.
@@ -171,8 +182,21 @@ pub struct Recovered {
     pub retained: Vec<(RetainedStamp, MessageId, SharedMessage)>,
     /// Presence topics that were online when the node went down.
     pub online: Vec<TopicNameBuf>,
+    /// Messages that had not reached every shard when the node went down, in order of their numbers.
+    pub spreading: Vec<Spreading>,
     /// Greater than every session id and message id in the log.
     pub next_id: u64,
+}
+
+/// A message that lasting sessions were to get, of which some may not have it.
+#[derive(Clone, Debug)]
+pub struct Spreading {
+    /// Its number.
+    pub id: MessageId,
+    /// The message.
+    pub message: SharedMessage,
+    /// The sessions that it was queued for, whether they still have it or are done with it.
+    pub sessions: Vec<SessionId>,
 }
 
 /// One session as a start finds it.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use mooring_protocol::{PacketId, TopicFilterBuf, TopicNameBuf};
 
 use super::{
-    Delivery, Record, Recovered, RecoveredDelivery, RecoveredSession, RetainedStamp, SessionRecord, SubscriptionRecord,
+    Delivery, Record, Recovered, RecoveredDelivery, RecoveredSession, RetainedStamp, SessionRecord, Spreading,
+    SubscriptionRecord,
 };
 use crate::message::{MessageId, SharedMessage};
 use crate::session_key::SessionId;
@@ -19,6 +20,8 @@ pub struct Replay {
     sessions: BTreeMap<SessionId, ReplayedSession>,
     retained: HashMap<TopicNameBuf, Kept>,
     online: BTreeSet<TopicNameBuf>,
+    /// With the message, once it was recorded, and who has it.
+    spreading: BTreeMap<MessageId, (Option<SharedMessage>, BTreeSet<SessionId>)>,
     /// What queue entries need to know of the message that they refer to.
     messages: HashMap<MessageId, MessageFacts>,
     /// Messages that no entry refers to, and that were there at the last [`Replay::age_unreferenced`] already.
@@ -82,6 +85,9 @@ impl Replay {
                 self.see(id.0);
                 let (size_bytes, expires_at_unix_ms) = (message.size_bytes(), message.expires_at_unix_ms);
                 self.messages.insert(*id, MessageFacts { size_bytes, expires_at_unix_ms, references: 0 });
+                if let Some((spreading, _)) = self.spreading.get_mut(id) {
+                    *spreading = Some(message.clone());
+                }
                 if let Some(stamp) = retained {
                     self.keep(*id, message, *stamp);
                 }
@@ -111,6 +117,11 @@ impl Replay {
                     self.unreference(entry.message);
                 }
             }
+            Record::SpreadBegins { message } => {
+                self.see(message.0);
+                self.spreading.entry(*message).or_default();
+            }
+            Record::SpreadEnds { message } => drop(self.spreading.remove(message)),
             Record::Presence { topic, online } => {
                 if *online {
                     self.online.insert(topic.clone());
@@ -134,8 +145,17 @@ impl Replay {
             sessions: self.sessions.values().map(|session| self.recovered_session(session)).collect(),
             retained,
             online: self.online.iter().cloned().collect(),
+            spreading: self.recovered_spreading(),
             next_id: self.next_id,
         }
+    }
+
+    fn recovered_spreading(&self) -> Vec<Spreading> {
+        let known = self.spreading.iter().filter_map(|(id, (message, sessions))| {
+            let (message, sessions) = (message.clone()?, sessions.iter().copied().collect());
+            Some(Spreading { id: *id, message, sessions })
+        });
+        known.collect()
     }
 
     /// Whether a message is still wanted: by a queue, or as the retained message of its topic. (Whether the database still wants it as an event is not
@@ -207,6 +227,9 @@ impl Replay {
             let entry = QueueEntry { delivery: delivery.clone(), message, released: false };
             session.next_sequence = session.next_sequence.max(delivery.sequence + 1);
             session.queue.insert(delivery.sequence, entry);
+            if let Some((_, sessions)) = self.spreading.get_mut(&message) {
+                sessions.insert(delivery.session);
+            }
             if let Some(facts) = self.messages.get_mut(&message) {
                 facts.references += 1;
             }

@@ -22,6 +22,8 @@ pub(crate) struct Model {
     /// With removed ones as empty payloads.
     pub(crate) retained: BTreeMap<String, (RetainedStamp, MessageId, SharedMessage)>,
     pub(crate) online: BTreeSet<String>,
+    /// With the message, once it is recorded, and the sessions that have it.
+    pub(crate) spreading: BTreeMap<MessageId, (Option<SharedMessage>, BTreeSet<SessionId>)>,
     pub(crate) next_id: u64,
 }
 
@@ -48,6 +50,7 @@ impl Model {
             }
             Record::Message { id, message, event: _, retained, received_from, deliveries } => {
                 self.next_id = self.next_id.max(id.0 + 1);
+                self.spreading.get_mut(id).into_iter().for_each(|spreading| spreading.0 = Some(message.clone()));
                 if let Some(stamp) = retained {
                     let topic = message.topic.as_str().to_owned();
                     if self.retained.get(&topic).is_none_or(|known| known.0 < *stamp) {
@@ -70,6 +73,11 @@ impl Model {
                 }
             }
             Record::Done { session, sequence } => drop(self.session(*session).queue.remove(sequence)),
+            Record::SpreadBegins { message } => {
+                self.next_id = self.next_id.max(message.0 + 1);
+                self.spreading.insert(*message, (None, BTreeSet::new()));
+            }
+            Record::SpreadEnds { message } => drop(self.spreading.remove(message)),
             Record::Presence { topic, online: true } => drop(self.online.insert(topic.as_str().to_owned())),
             Record::Presence { topic, online: false } => drop(self.online.remove(topic.as_str())),
         }
@@ -84,13 +92,17 @@ impl Model {
             let session = self.session(delivery.session);
             session.queue.insert(delivery.sequence, (delivery.clone(), message, false));
             session.next_sequence = session.next_sequence.max(delivery.sequence + 1);
+            if let Some((_, sessions)) = self.spreading.get_mut(&message) {
+                sessions.insert(delivery.session);
+            }
         }
     }
 
-    /// The same without what a start does not tell: removed retained messages.
+    /// The same without what a start does not tell: removed retained messages, and what was to be spread and never came.
     pub(crate) fn visible(&self) -> Self {
         let mut visible = self.clone();
         visible.retained.retain(|_, (_, _, message)| !message.payload.is_empty());
+        visible.spreading.retain(|_, (message, _)| message.is_some());
         visible.next_id = visible.next_id.max(1);
         visible
     }
@@ -117,6 +129,10 @@ impl Model {
         }
         for (stamp, id, message) in &recovered.retained {
             model.retained.insert(message.topic.as_str().to_owned(), (*stamp, *id, message.clone()));
+        }
+        for spreading in &recovered.spreading {
+            let sessions = spreading.sessions.iter().copied().collect();
+            model.spreading.insert(spreading.id, (Some(spreading.message.clone()), sessions));
         }
         model.online = recovered.online.iter().map(|topic| topic.as_str().to_owned()).collect();
         model

@@ -20,6 +20,8 @@ pub(crate) struct World {
     pub(crate) young: Option<MessageId>,
     /// The last record removed the retained message of this topic, at this time.
     removed: Option<(String, u64)>,
+    /// The number of the next message, when its spreading has begun.
+    to_spread: Option<MessageId>,
 }
 
 /// Takes numbers off one number.
@@ -65,13 +67,15 @@ impl World {
     /// The log went back to an earlier state.
     pub(crate) fn go_back(&mut self, model: Model) {
         self.model = model;
+        self.model.spreading.retain(|_, (message, _)| message.is_some());
         self.young = None;
+        self.to_spread = None;
         self.removed = None;
     }
 
     fn choose(&mut self, dice: &mut Dice) -> Option<Record> {
         let session = dice.pick(self.model.sessions.keys().copied());
-        Some(match dice.below(16) {
+        Some(match dice.below(18) {
             0 | 1 => self.session(dice, session),
             2 if dice.below(3) == 0 => Record::SessionEnd { session: session? },
             2 | 3 => Record::Presence { topic: topic(dice), online: dice.flip() },
@@ -82,6 +86,12 @@ impl World {
             8 => self.enqueue(dice)?,
             9 => Record::Released { session: session?, sequence: self.entry(dice, session?)? },
             10..=12 => Record::Done { session: session?, sequence: self.entry(dice, session?)? },
+            13 => Record::SpreadEnds { message: dice.pick(self.model.visible().spreading.keys().copied())? },
+            14 if self.to_spread.is_none() => {
+                let message = MessageId(self.id());
+                self.to_spread = Some(message);
+                Record::SpreadBegins { message }
+            }
             _ => self.message(dice),
         })
     }
@@ -131,7 +141,7 @@ impl World {
     }
 
     fn message(&mut self, dice: &mut Dice) -> Record {
-        let id = MessageId(self.id());
+        let id = self.to_spread.take().unwrap_or_else(|| MessageId(self.id()));
         self.time += 2;
         let empty = dice.below(3) == 0;
         let payload =

@@ -316,7 +316,7 @@ impl World {
         self.clients[client].lost(expiry_s == 0);
     }
 
-    fn cut(&mut self, client: usize, conn: usize) {
+    pub(crate) fn cut(&mut self, client: usize, conn: usize) {
         self.trace(|_| format!("c{client}/{conn} is cut"));
         self.close_client_end(conn, true);
         let session_ends = self.conns[conn].wish.expiry_s == 0;

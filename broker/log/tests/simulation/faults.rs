@@ -57,6 +57,26 @@ impl World {
         self.after(down_ms, Event::Restart);
     }
 
+    /// Some lose their connections, so that their wills fire, and before all shards have done their part the node goes down. At the end of a run, since
+    /// sessions that begin and end later would hide what is lost.
+    pub(crate) fn last_crash(&mut self) {
+        if self.settings.crashes == 0 || self.node.is_none() || self.random.one_in(2) {
+            return;
+        }
+        for client in 0..self.clients.len() {
+            if let Some(conn) = self.clients[client].conn.filter(|_| self.random.one_in(2)) {
+                self.cut(client, conn);
+            }
+        }
+        let ms = self.settings.network_ms_max + self.settings.commit_ms_max + self.settings.mailbox_ms_max;
+        let ms = self.random.between(0, ms);
+        self.pass(ms);
+        if self.node.is_some() {
+            let crash = self.pick_crash();
+            self.crash(crash);
+        }
+    }
+
     /// The node starts, on what the disk has.
     pub(crate) fn restart(&mut self) {
         if !self.is_calm && self.random.below(1000) < self.settings.disk_faults {

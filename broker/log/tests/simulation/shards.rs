@@ -11,6 +11,9 @@ use crate::faults::Crash;
 use crate::model::LATE_MS;
 use crate::world::{Event, World};
 
+/// One will in so many is followed by a crash.
+const CRASH_AT_WILLS: u64 = 4;
+
 /// A full disk is tried again after so long.
 const RETRY_MS: u64 = 40;
 
@@ -148,6 +151,10 @@ impl World {
             && let Some(number) = crate::model::number_of(&message.payload)
         {
             self.model.will_recorded(number);
+            if self.settings.crashes > 0 && !self.is_calm && self.random.one_in(CRASH_AT_WILLS) {
+                // While other shards have yet to hear of it.
+                self.after(self.settings.commit_ms_max + self.settings.mailbox_ms_max, Event::Crash(self.life));
+            }
         }
         self.trace(|_| format!("  log s{shard}: {}", short(record)));
         let node = self.node();

@@ -44,6 +44,8 @@ pub(crate) enum Event {
     /// The database takes events.
     Spool(u32),
     Restart,
+    /// The node goes down at an awkward moment.
+    Crash(u32),
 }
 
 pub(crate) struct World {
@@ -119,6 +121,7 @@ impl World {
             self.after(200, Event::Act(client));
         }
         while self.actions_left > 0 && self.step(u64::MAX) {}
+        self.last_crash();
         self.come_to_rest()
     }
 
@@ -157,6 +160,7 @@ impl World {
             | Event::Timer(life, _)
             | Event::Rights(life, _)
             | Event::Spool(life)
+            | Event::Crash(life)
                 if is_past(life) => {}
             Event::Drain(_, conn) => self.drain(conn),
             Event::Mail(_, from, to) => self.deliver_mail(from, to),
@@ -167,6 +171,10 @@ impl World {
             Event::Timer(_, shard) => self.timer(shard),
             Event::Rights(_, shard) => self.rights_changed(shard),
             Event::Spool(_) => self.read_events(),
+            Event::Crash(_) => {
+                let crash = self.pick_crash();
+                self.crash(crash);
+            }
         }
     }
 

@@ -38,6 +38,8 @@ struct Copy {
     qos: QoS,
     conn: usize,
     step: u64,
+    /// When its connection began.
+    conn_step: u64,
     /// The place in the order in which the copies came first.
     place: u64,
     acked: Option<super::Mark>,
@@ -213,7 +215,8 @@ impl Model {
                 Some(known) if known.number == number && known.qos == received.qos && known.step > forgiven => {
                     is_first = false;
                     assert!(known.conn != received.conn, "{who}: twice on one connection");
-                    let may_be_another = crashed > known.step && received.qos < QoS::ExactlyOnce;
+                    // It left before the crash, and what said so may be lost.
+                    let may_be_another = crashed > known.conn_step && received.qos < QoS::ExactlyOnce;
                     assert!(received.dup || may_be_another, "{who}: came before, and has no DUP");
                     assert!(known.acked.is_none(), "{who}: was acknowledged");
                     assert!(known.place > copies.resent_place || may_be_another, "{who}: sent again out of order");
@@ -221,7 +224,7 @@ impl Model {
                     known.place
                 }
                 Some(known) => {
-                    let lost = crashed > known.step && known.qos < QoS::ExactlyOnce;
+                    let lost = crashed > known.conn_step && known.qos < QoS::ExactlyOnce;
                     assert!(lost || known.step <= forgiven, "{who}: the packet id was m{:?}", known.number);
                     copies.places += 1;
                     copies.places
@@ -233,7 +236,8 @@ impl Model {
                     copies.places
                 }
             };
-            let copy = Copy { number, qos: received.qos, conn: received.conn, step, place, acked: None };
+            let conn_step = copies.conn_step;
+            let copy = Copy { number, qos: received.qos, conn: received.conn, step, conn_step, place, acked: None };
             copies.by_packet_id.insert(id, copy);
         }
         if is_first && let (Some(number), Some(key)) = (number, key) {

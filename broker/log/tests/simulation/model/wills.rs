@@ -130,9 +130,14 @@ impl Model {
     }
 
     pub(super) fn crash_wills(&mut self) {
-        let marks = &self.marks;
-        for will in self.wills.values_mut() {
+        let (marks, step) = (&self.marks, self.step);
+        for (number, will) in &mut self.wills {
             let is_sure = marks.is_sure(will.mark);
+            if will.state == WillState::Fired && will.recorded == will.fired && is_sure {
+                // Nobody would publish it again: that it fired is as good as an acknowledgement.
+                let msg = &mut self.msgs[*number];
+                msg.acked = msg.acked.or(Some(step));
+            }
             will.state = match will.state {
                 WillState::Armed | WillState::Due(..) if !will.durable => WillState::Cancelled,
                 // Sessions that are only in memory take their wills with them.
