@@ -1,6 +1,5 @@
 //! CONNECT (section 3.1): who it is, which session, and what both sides may expect of each other.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mooring_protocol::{ConnAck, Connect, PayloadFormat, ReasonCode, TopicName, Version, Will as WireWill};
@@ -15,6 +14,7 @@ use crate::message::{Message, MessageProperties};
 use crate::notice::{Notice, NoticeKind};
 use crate::output::Output;
 use crate::queue::Queue;
+use crate::received::ReceivedIds;
 use crate::record::Record;
 use crate::session::{Session, Will};
 use crate::session_key::{ClientId, SessionId, SessionKey};
@@ -282,7 +282,7 @@ impl Engine {
             queue: Queue::default(),
             waits_for_log: false,
             done_records: std::collections::VecDeque::new(),
-            received: BTreeMap::new(),
+            received: ReceivedIds::default(),
             drops: None,
             recheck_before: 0,
         };

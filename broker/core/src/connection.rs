@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use mooring_protocol::{Packet, PacketType, QoS, ReasonCode, Version, encode, encode_within};
+use mooring_protocol::{Packet, PacketType, QoS, ReasonCode, SHORT_ACK_BYTES, Version, encode, encode_within};
 
 use crate::acknowledgement::Pending;
 use crate::aliases::{AliasUse, Aliases};
@@ -90,7 +90,14 @@ impl Connection {
         }
     }
 
+    /// Writes an acknowledgement that has neither reason nor properties.
+    pub(crate) fn write_short_ack(&mut self, pool: &mut Pool, ack: &[u8; SHORT_ACK_BYTES]) {
+        self.output.write(pool, |out| out.extend_from_slice(ack));
+        pool.control_packets += 1;
+    }
+
     /// Writes one copy of a message.
+    #[inline(always)]
     pub(crate) fn write_publish(
         &mut self,
         pool: &mut Pool,
@@ -126,9 +133,10 @@ impl Connection {
                 }
             }
         }
-        match self.output.write(pool, |out| frame.encode(version, outgoing.payload, out)) {
-            Ok(_) => Written::Yes,
-            Err(_) => Written::TooLarge,
+        // Where things are in the packet is of no use here, and its way through the memory is not free.
+        match self.output.write(pool, |out| frame.encode(version, outgoing.payload, out).is_ok()) {
+            true => Written::Yes,
+            false => Written::TooLarge,
         }
     }
 

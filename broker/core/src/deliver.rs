@@ -30,6 +30,7 @@ pub(crate) struct Fresh<'a> {
 }
 
 impl<'a> Fresh<'a> {
+    #[inline(always)]
     pub(crate) fn new(outgoing: Outgoing<'a>, message: Option<&'a SharedMessage>, targets: usize) -> Self {
         let share = targets > FEW_TARGETS || (targets > 1 && outgoing.payload.len() > SMALL_PAYLOAD_BYTES);
         Self { outgoing, message, shared: share.then(SharedFrames::default) }
@@ -101,7 +102,7 @@ impl Engine {
         let sequence = session.queue.next_sequence();
         let mut entry = Entry::of(sequence, message, (qos, retain));
         (entry.ids, entry.group) = (ids.clone(), group.clone());
-        session.queue.push(entry);
+        session.queue.push(&mut self.rooms, entry);
         self.held_bytes += size;
         self.counters.queued_bytes += size as u64;
         if session.durable && self.log.is_enabled() {
@@ -199,7 +200,7 @@ impl Engine {
             session.queue.advance();
             return Next::Sent;
         }
-        let Some(message) = entry.message().cloned() else {
+        let Some(message) = entry.message() else {
             if !entry.is_reading() {
                 self.read_ahead(place);
             }
@@ -208,11 +209,11 @@ impl Engine {
         let copy =
             Copy { dup, qos: entry.qos, retain: entry.retain, packet_id: Some(packet_id), ids: entry.ids.as_slice() };
         let written = match fresh {
-            Some(fresh) if fresh.message.is_some_and(|fresh| std::sync::Arc::ptr_eq(fresh, &message)) => {
+            Some(fresh) if fresh.message.is_some_and(|fresh| std::sync::Arc::ptr_eq(fresh, message)) => {
                 connection.write_publish(pool, &fresh.outgoing, &copy, fresh.shared.as_mut())
             }
             _ => {
-                let outgoing = Outgoing::from_message(now, &message, &mut self.scratch);
+                let outgoing = Outgoing::from_message(now, message, &mut self.scratch);
                 connection.write_publish(pool, &outgoing, &copy, None)
             }
         };
@@ -267,7 +268,7 @@ impl Engine {
     /// A queue entry is done.
     pub(crate) fn finish_entry(&mut self, place: u32, sequence: u64) {
         let Some(session) = self.sessions.get_mut(place) else { return };
-        if let Some((was_held, size)) = session.queue.finish(sequence) {
+        if let Some((was_held, size)) = session.queue.finish(&mut self.rooms, sequence) {
             self.counters.queued_bytes = self.counters.queued_bytes.saturating_sub(size as u64);
             if was_held {
                 self.held_bytes = self.held_bytes.saturating_sub(size);

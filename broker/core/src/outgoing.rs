@@ -32,6 +32,7 @@ pub(crate) struct Copy<'a> {
 
 impl<'a> Outgoing<'a> {
     /// From the publisher's own bytes. `scratch` takes the encoded properties.
+    #[inline(always)]
     pub(crate) fn from_publish(topic: &'a str, publish: &Publish<'a>, scratch: &'a mut Vec<u8>) -> Self {
         scratch.clear();
         // A property that came off the wire fits the wire again.
@@ -45,6 +46,7 @@ impl<'a> Outgoing<'a> {
     }
 
     /// From a message, with what is left of its life.
+    #[inline(always)]
     pub(crate) fn from_message(now: Now, message: &'a Message, scratch: &'a mut Vec<u8>) -> Self {
         scratch.clear();
         if let Some(properties) = &message.properties {

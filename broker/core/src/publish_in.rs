@@ -13,9 +13,9 @@ use crate::message::{Message, MessageProperties};
 use crate::notice::NoticeKind;
 use crate::outgoing::Outgoing;
 use crate::publish_cache::{CachedTopic, PublishCache};
+use crate::received::Received;
 use crate::record::Record;
 use crate::route::{Accepted, Route};
-use crate::session::Received;
 use crate::session_key::{ClientId, SessionId};
 use crate::topic_hash::TopicHash;
 
@@ -186,7 +186,7 @@ impl Engine {
         let (Some(connection), Some(session)) = (self.connections.get_mut(id), self.sessions.get_mut(place)) else {
             return false;
         };
-        let known = if qos == QoS::ExactlyOnce { session.received.get_mut(&packet_id) } else { None };
+        let known = if qos == QoS::ExactlyOnce { session.received.get_mut(packet_id) } else { None };
         let counts = known.as_ref().is_none_or(|received| received.epoch != epoch);
         // [MQTT-3.3.4-9] 3.1 and 3.1.1 know no receive maximum: their clients are only read more slowly.
         if counts && is_v5 && connection.unacknowledged >= receive_max {
@@ -344,7 +344,7 @@ impl Engine {
             return;
         };
         let Some(session) = self.sessions.get_mut(place) else { return };
-        let Some(received) = session.received.remove(&packet_id) else {
+        let Some(received) = session.received.remove(packet_id) else {
             // [MQTT-4.3.3-12] also for one that is not known, so that the sender can finish.
             self.acknowledge(now, id, Answer::PubComp(packet_id, ReasonCode::PacketIdentifierNotFound, false), 0, 0);
             return;
@@ -376,6 +376,9 @@ pub(crate) fn expiry_of(now: Now, message_expiry_s: Option<u32>) -> Option<u64> 
 
 fn properties_of(publish: &Publish<'_>) -> Option<Box<MessageProperties>> {
     let from = &publish.properties;
+    if !from.has_forwarded() {
+        return None;
+    }
     let properties = MessageProperties {
         payload_is_utf8: from.payload_format_indicator.map(|format| format == PayloadFormat::Utf8),
         content_type: from.content_type.map(Into::into),
@@ -383,5 +386,5 @@ fn properties_of(publish: &Publish<'_>) -> Option<Box<MessageProperties>> {
         correlation_data: from.correlation_data.map(Into::into),
         user_properties: from.user_properties.iter().map(|(name, value)| (name.into(), value.into())).collect(),
     };
-    (properties != MessageProperties::default()).then(|| Box::new(properties))
+    Some(Box::new(properties))
 }

@@ -10,8 +10,10 @@ use crate::message::{MessageId, QUEUE_ENTRY_BYTES, SharedMessage};
 /// Packet ids, which a place in the queue maps to.
 const PACKET_IDS: u64 = 65_535;
 
-/// An empty queue keeps this much room, so that a steady trickle does not allocate.
-const KEPT_ENTRIES_MAX: usize = 8;
+/// The largest room that an empty queue leaves to others, in entries: as many as may be in flight to a client.
+const ROOM_ENTRIES_MAX: usize = 256;
+/// Rooms that wait for a queue, at most.
+const ROOMS_MAX: usize = 128;
 
 /// Entries that are done and wait for one before them, at most: a client that acknowledges all but one, against [MQTT-4.6.0-2], gets no more until it does.
 const GAPS_MAX: usize = 4096;
@@ -213,6 +215,24 @@ pub(crate) struct Queue {
     sweep_again_ms: u64,
 }
 
+/// Room that queues have left when they ran empty: who fills next need not grow, and writes to memory that is warm.
+#[derive(Debug, Default)]
+pub(crate) struct Rooms {
+    rooms: Vec<VecDeque<Entry>>,
+}
+
+impl Rooms {
+    fn take(&mut self) -> VecDeque<Entry> {
+        self.rooms.pop().unwrap_or_default()
+    }
+
+    fn give(&mut self, room: VecDeque<Entry>) {
+        if room.capacity() <= ROOM_ENTRIES_MAX && self.rooms.len() < ROOMS_MAX {
+            self.rooms.push(room);
+        }
+    }
+}
+
 impl Queue {
     /// Takes up a queue after a restart.
     pub(crate) fn recovered(next_sequence: u64, sent_before: u64) -> Self {
@@ -239,12 +259,14 @@ impl Queue {
     }
 
     /// Appends an entry. Its sequence is `next_sequence` or, when it comes from the log, greater than all before.
-    pub(crate) fn push(&mut self, entry: Entry) {
+    pub(crate) fn push(&mut self, rooms: &mut Rooms, entry: Entry) {
         self.next_sequence = self.next_sequence.max(entry.sequence + 1);
         self.live += 1;
         self.bytes += entry.size_bytes as usize;
         let length = self.entries.len();
-        if length == self.entries.capacity() && length >= GROWS_BY_QUARTERS_FROM {
+        if self.entries.capacity() == 0 {
+            self.entries = rooms.take();
+        } else if length == self.entries.capacity() && length >= GROWS_BY_QUARTERS_FROM {
             self.entries.reserve_exact(length / 4);
         }
         self.entries.push_back(entry);
@@ -307,7 +329,7 @@ impl Queue {
     }
 
     /// An entry is done, wherever it is. Returns whether it held its message, and its size in bytes.
-    pub(crate) fn finish(&mut self, sequence: u64) -> Option<(bool, usize)> {
+    pub(crate) fn finish(&mut self, rooms: &mut Rooms, sequence: u64) -> Option<(bool, usize)> {
         let place = self.place_of(sequence)?;
         let entry = self.entries.get_mut(place).filter(|entry| entry.state != EntryState::Done)?;
         entry.state = EntryState::Done;
@@ -327,15 +349,15 @@ impl Queue {
         {
             self.entries.pop_back();
         }
-        self.give_back();
+        self.give_back(rooms);
         Some((was_held, size))
     }
 
-    /// Gives back room that nearly all is empty.
-    fn give_back(&mut self) {
+    /// Gives back room that is empty, or nearly all.
+    fn give_back(&mut self, rooms: &mut Rooms) {
         let (length, capacity) = (self.entries.len(), self.entries.capacity());
-        if length == 0 && capacity > KEPT_ENTRIES_MAX {
-            self.entries = VecDeque::new();
+        if length == 0 {
+            rooms.give(std::mem::take(&mut self.entries));
         } else if capacity > 4 * length.max(GROWS_BY_QUARTERS_FROM) {
             self.entries.shrink_to(2 * length);
         }

@@ -1,13 +1,14 @@
 //! What a session keeps while its client is away.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use mooring_protocol::{PacketId, Version};
+use mooring_protocol::Version;
 
 use crate::access::{Access, Principal, Verdict};
 use crate::engine::ConnectionId;
 use crate::message::SharedMessage;
 use crate::queue::Queue;
+use crate::received::ReceivedIds;
 use crate::record::{SessionRecord, WillRecord};
 use crate::session_key::{SessionId, SessionKey};
 use crate::trie::NodeId;
@@ -37,7 +38,7 @@ pub(crate) struct Session {
     /// Records that entries are done, as far as they are not on disk: a crash may bring these entries back.
     pub(crate) done_records: VecDeque<u64>,
     /// QoS 2 packet ids that were received and not released.
-    pub(crate) received: BTreeMap<PacketId, Received>,
+    pub(crate) received: ReceivedIds,
     pub(crate) drops: Option<Box<Drops>>,
     /// Entries before this place that come back from the log are dropped unless a subscription still matches them.
     pub(crate) recheck_before: u64,
@@ -56,16 +57,6 @@ pub(crate) struct Will {
     pub(crate) message: SharedMessage,
     pub(crate) delay_s: u32,
     pub(crate) message_expiry_s: Option<u32>,
-}
-
-/// A QoS 2 message that was received and not released.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Received {
-    /// The connection on which it counts against the receive maximum.
-    pub(crate) epoch: u64,
-    /// The record and the other shards that PUBREC waits for.
-    pub(crate) recorded: u64,
-    pub(crate) token: u64,
 }
 
 /// Messages that were dropped and not told yet.

@@ -5,7 +5,7 @@ use core::fmt;
 
 use crate::limits::REMAINING_LENGTH_MAX;
 use crate::sink::{Counter, Sink, var_int_len};
-use crate::{Packet, UserProperties, Version};
+use crate::{Packet, PacketId, PacketType, UserProperties, Version};
 
 /// Why a packet can't be written: always a mistake of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +52,17 @@ pub fn encode(packet: &Packet<'_>, version: Version, out: &mut Vec<u8>) -> Resul
     out.var_int(body_len);
     write_body(packet, version, out)
 }
+
+/// The bytes of a PUBACK, PUBREC, PUBREL or PUBCOMP without reason code and properties: what [`encode`] appends before 5.0, and when all went well.
+#[inline]
+#[must_use]
+pub const fn short_ack(packet_type: PacketType, packet_id: PacketId) -> [u8; SHORT_ACK_BYTES] {
+    let [high, low] = packet_id.get().to_be_bytes();
+    [(packet_type as u8) << 4 | packet_type.prescribed_flags(), 2, high, low]
+}
+
+/// The size of [`short_ack`].
+pub const SHORT_ACK_BYTES: usize = 4;
 
 /// As [`encode`], for a peer that takes at most `size_max` bytes: leaves out the user properties, then the reason string, of an acknowledgement,
 /// DISCONNECT or AUTH that would be larger ([MQTT-3.4.2-2], [MQTT-3.4.2-3] and their like). [`EncodeError::PacketTooLarge`] if it is still too large.

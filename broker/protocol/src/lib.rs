@@ -35,7 +35,7 @@ mod topic;
 mod types;
 mod wire;
 
-pub use encode::{EncodeError, encode, encode_within, encoded_len};
+pub use encode::{EncodeError, SHORT_ACK_BYTES, encode, encode_within, encoded_len, short_ack};
 pub use error::{DecodeError, DecodeErrorKind, Fault};
 pub use header::{FixedHeader, PacketType, peek_header};
 pub use limits::{DecodeLimits, PACKET_SIZE_MAX, REMAINING_LENGTH_MAX, TopicLimits};
@@ -43,7 +43,7 @@ pub use packet::{
     Ack, Auth, AuthProperties, ConnAck, ConnAckProperties, Connect, ConnectProperties, Disconnect,
     DisconnectProperties, Packet, Publish, PublishProperties, ReasonCodes, ReasonProperties, RetainHandling, SubAck,
     Subscribe, SubscribeFilters, SubscribeProperties, Subscription, SubscriptionOptions, UnsubAck, Unsubscribe,
-    UnsubscribeFilters, UnsubscribeProperties, Will, WillProperties, decode,
+    UnsubscribeFilters, UnsubscribeProperties, Will, WillProperties, decode, decode_next,
 };
 pub use property::{SubscriptionIds, UserProperties};
 pub use publish_frame::{ForwardedProperties, PublishFrame, PublishLayout};

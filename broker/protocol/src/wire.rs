@@ -13,13 +13,15 @@ pub(crate) struct Reader<'a, 'l> {
     end: usize,
     pub(crate) version: Option<Version>,
     pub(crate) limits: &'l DecodeLimits,
+    /// A topic name that passed the same checks.
+    pub(crate) known_topic: Option<&'a str>,
 }
 
 type Result<T> = core::result::Result<T, DecodeError>;
 
 impl<'a, 'l> Reader<'a, 'l> {
     pub(crate) fn new(body: &'a [u8], end: usize, version: Option<Version>, limits: &'l DecodeLimits) -> Self {
-        Self { rest: body, end, version, limits }
+        Self { rest: body, end, version, limits, known_topic: None }
     }
 
     pub(crate) fn is_v5(&self) -> bool {
@@ -90,6 +92,18 @@ impl<'a, 'l> Reader<'a, 'l> {
         self.array(field).map(u32::from_be_bytes)
     }
 
+    /// Reads over a byte that is 0; whether it was.
+    #[inline]
+    pub(crate) fn skip_zero(&mut self) -> bool {
+        match self.rest.split_first() {
+            Some((0, rest)) => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// A variable byte integer (section 1.5.5); only in 5.0, where it must be minimal.
     #[inline]
     pub(crate) fn var_int(&mut self, field: &'static str) -> Result<u32> {
@@ -136,6 +150,11 @@ impl<'a, 'l> Reader<'a, 'l> {
     #[inline]
     fn utf8(&mut self, field: &'static str) -> Result<&'a str> {
         let bytes = self.binary(field)?;
+        self.check_utf8(bytes, field)
+    }
+
+    #[inline]
+    fn check_utf8(&self, bytes: &'a [u8], field: &'static str) -> Result<&'a str> {
         // [MQTT-1.5.4-1] `from_utf8` refuses surrogates and overlong forms.
         let Ok(text) = core::str::from_utf8(bytes) else { return self.fail(Kind::Utf8, field) };
         if self.limits.strict_utf8 && text.chars().any(is_discouraged) {
@@ -155,7 +174,15 @@ impl<'a, 'l> Reader<'a, 'l> {
 
     #[inline]
     pub(crate) fn topic_name(&mut self, field: &'static str) -> Result<TopicName<'a>> {
-        let text = self.utf8(field)?;
+        let bytes = self.binary(field)?;
+        match self.known_topic {
+            Some(known) if known.as_bytes() == bytes => Ok(TopicName::trusted(known)),
+            _ => self.check_topic_name(bytes, field),
+        }
+    }
+
+    fn check_topic_name(&self, bytes: &'a [u8], field: &'static str) -> Result<TopicName<'a>> {
+        let text = self.check_utf8(bytes, field)?;
         TopicName::parse_within(text, &self.limits.topic()).map_err(|error| self.error(Kind::TopicName(error), field))
     }
 

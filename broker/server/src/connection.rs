@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use mooring_core::{ConnectionId, Exchange, Flow};
-use mooring_protocol::{Packet, Version, decode, peek_header};
+use mooring_protocol::{Packet, Version, decode_next, peek_header};
 use tokio::sync::Notify;
 
 use crate::admission::Admitted;
@@ -233,10 +233,10 @@ impl Connection {
         let now = shard.now();
         let limits = shard.decode_limits.get();
         let mut engine = shard.engine.borrow_mut();
-        let (mut used, mut packets) = (0, 0);
+        let (mut used, mut packets, mut last_topic) = (0, 0, None);
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty() && self.stage.get() == Stage::Open) {
             let before = (used, packets);
-            let flow = match decode(rest, self.version, &limits) {
+            let flow = match decode_next(rest, self.version, &limits, &mut last_topic) {
                 Ok(None) => break,
                 Ok(Some((packet, packet_bytes))) => {
                     used += packet_bytes;

@@ -132,6 +132,7 @@ property_list!(ReasonProperties { reason_string: ReasonString });
 
 impl<'a> Ack<'a> {
     /// Section 3.4.2.1: without reason code all went well; section 3.4.2.2.1: without property length there is none.
+    #[inline(always)]
     pub(crate) fn read(packet_type: PacketType, reader: &mut Reader<'a, '_>) -> Result<Self, DecodeError> {
         let mut ack = Self::new(reader.packet_id()?);
         if reader.is_v5() && !reader.is_empty() {

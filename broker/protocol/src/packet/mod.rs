@@ -13,7 +13,7 @@ use alloc::boxed::Box;
 
 use crate::header::{FixedHeader, peek_header};
 use crate::wire::Reader;
-use crate::{DecodeError, DecodeLimits, PacketType, ReasonCode, UserProperties, Version};
+use crate::{DecodeError, DecodeLimits, PacketType, ReasonCode, TopicName, UserProperties, Version};
 
 pub use ack::{Ack, ReasonCodes, ReasonProperties, SubAck, UnsubAck};
 pub use auth::{Auth, AuthProperties};
@@ -178,11 +178,24 @@ impl<'a> From<Connect<'a>> for Packet<'a> {
 /// Decodes the first packet in `bytes` and says how many bytes it has. `None` when more bytes are needed.
 ///
 /// `version` is the one of the connection; a CONNECT brings its own. What the fixed header alone forbids is refused before the rest has arrived.
-#[inline]
+// Inlined, with what it reads of the common packets: else each packet is moved twice, behind the stores that have just made it.
+#[inline(always)]
 pub fn decode<'a>(
     bytes: &'a [u8],
     version: Version,
     limits: &DecodeLimits,
+) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
+    decode_next(bytes, version, limits, &mut None)
+}
+
+/// As [`decode`], for the packets of a stream one after the other: the topic name of a PUBLISH that is the same as `last_topic` is not checked again.
+/// Sets `last_topic`, which starts as `None`, and goes with one version and the same limits.
+#[inline(always)]
+pub fn decode_next<'a>(
+    bytes: &'a [u8],
+    version: Version,
+    limits: &DecodeLimits,
+    last_topic: &mut Option<TopicName<'a>>,
 ) -> Result<Option<(Packet<'a>, usize)>, DecodeError> {
     let header = peek_header(bytes).map_err(|error| DecodeError { version: Some(version), ..error })?;
     let Some(header) = header else { return Ok(None) };
@@ -190,12 +203,36 @@ pub fn decode<'a>(
     let size = header.packet_size();
     let Some(body) = bytes.get(header.header_length..size) else { return Ok(None) };
     let mut reader = Reader::new(body, size, Some(version), limits);
-    let packet = if header.packet_type == PacketType::Publish {
-        Packet::Publish(Publish::read(&header, &mut reader)?)
-    } else {
-        read_other(&header, version, &mut reader)?
+    let packet = match header.packet_type {
+        PacketType::Publish => {
+            reader.known_topic = last_topic.map(TopicName::as_str);
+            let publish = Publish::read(&header, &mut reader)?;
+            *last_topic = publish.topic_name();
+            Packet::Publish(publish)
+        }
+        PacketType::PubAck => Packet::PubAck(read_ack(&header, &mut reader)?),
+        PacketType::PubRec => Packet::PubRec(read_ack(&header, &mut reader)?),
+        PacketType::PubRel => Packet::PubRel(read_ack(&header, &mut reader)?),
+        PacketType::PubComp => Packet::PubComp(read_ack(&header, &mut reader)?),
+        PacketType::Connect
+        | PacketType::ConnAck
+        | PacketType::Subscribe
+        | PacketType::SubAck
+        | PacketType::Unsubscribe
+        | PacketType::UnsubAck
+        | PacketType::PingReq
+        | PacketType::PingResp
+        | PacketType::Disconnect
+        | PacketType::Auth => read_other(&header, version, &mut reader)?,
     };
     Ok(Some((packet, size)))
+}
+
+#[inline(always)]
+fn read_ack<'a>(header: &FixedHeader, reader: &mut Reader<'a, '_>) -> Result<Ack<'a>, DecodeError> {
+    let ack = Ack::read(header.packet_type, reader)?;
+    reader.finish("end of packet")?;
+    Ok(ack)
 }
 
 /// Reads all packets but PUBLISH, which have a last field that something could follow.

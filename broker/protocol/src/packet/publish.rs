@@ -3,7 +3,7 @@
 use core::num::NonZeroU16;
 
 use crate::header::{DUP, FixedHeader, QOS, RETAIN};
-use crate::property::{property_list, read_list, write_list};
+use crate::property::{is_list_absent, property_list, read_list, write_list};
 use crate::sink::Sink;
 use crate::wire::Reader;
 use crate::{
@@ -53,7 +53,9 @@ pub struct PublishProperties<'a> {
 
 impl PublishProperties<'_> {
     /// Whether there is one that a server passes on.
-    pub(crate) fn has_forwarded(&self) -> bool {
+    #[inline]
+    #[must_use]
+    pub fn has_forwarded(&self) -> bool {
         self.payload_format_indicator.is_some()
             || self.content_type.is_some()
             || self.response_topic.is_some()
@@ -120,7 +122,7 @@ property_list!(PublishProperties {
 } subscription_ids);
 
 impl<'a> Publish<'a> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(header: &FixedHeader, reader: &mut Reader<'a, '_>) -> Result<Self, DecodeError> {
         let qos =
             QoS::try_from((header.flags & QOS) >> 1).map_err(|_| reader.error(Kind::PublishQoS, "fixed header"))?;
@@ -130,19 +132,17 @@ impl<'a> Publish<'a> {
             reader.topic_name("topic name")?.as_str()
         };
         let packet_id = if qos == QoS::AtMostOnce { None } else { Some(reader.packet_id()?) };
+        let (dup, retain) = (header.flags & DUP != 0, header.flags & RETAIN != 0);
+        if !topic.is_empty() && is_list_absent(reader) {
+            // Made in its place, not moved there from where a list was read.
+            let (properties, payload) = (PublishProperties::default(), reader.take_rest());
+            return Ok(Self { dup, qos, retain, topic, packet_id, properties, payload });
+        }
         let properties: PublishProperties<'a> = read_list(reader)?;
         if topic.is_empty() && properties.topic_alias.is_none() {
             return reader.fail(Kind::NoTopic, "topic name");
         }
-        Ok(Self {
-            dup: header.flags & DUP != 0,
-            qos,
-            retain: header.flags & RETAIN != 0,
-            topic,
-            packet_id,
-            properties,
-            payload: reader.take_rest(),
-        })
+        Ok(Self { dup, qos, retain, topic, packet_id, properties, payload: reader.take_rest() })
     }
 
     pub(crate) fn header_flags(&self) -> u8 {

@@ -70,8 +70,14 @@ macro_rules! property_list {
 }
 pub(crate) use property_list;
 
+/// Reads over a list without properties; whether there was nothing but that.
+#[inline(always)]
+pub(crate) fn is_list_absent(reader: &mut Reader<'_, '_>) -> bool {
+    !reader.is_v5() || reader.skip_zero()
+}
+
 /// Reads the property length and the list; nothing before 5.0.
-#[inline]
+#[inline(always)]
 pub(crate) fn read_list<'a, P: PropertyList<'a>>(reader: &mut Reader<'a, '_>) -> Result<P, DecodeError> {
     if !reader.is_v5() {
         return Ok(P::default());

@@ -6,7 +6,9 @@ mod value;
 use crate::wire::Reader;
 use crate::{DecodeLimits, SubscriptionId, Version};
 
-pub(crate) use list::{PropertyList, entries_len, property_list, read_entries, read_list, write_entries, write_list};
+pub(crate) use list::{
+    PropertyList, entries_len, is_list_absent, property_list, read_entries, read_list, write_entries, write_list,
+};
 pub(crate) use value::Property;
 
 /// Identifiers that are written without a [`Property`]; a test compares them with its table.
