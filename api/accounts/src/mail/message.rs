@@ -54,8 +54,9 @@ impl Sender {
     }
 }
 
-/// Bytes that go into one encoded word: 45 become 60 of base64, and with what is around them 72, below the 75 of RFC 2047, 2.
-const WORD_BYTES_MAX: usize = 45;
+/// Bytes that go into one encoded word: 39 become 52 of base64, 64 with what is around them, so that a line with a header's name has at most 76
+/// characters (RFC 2047, 2).
+const WORD_BYTES_MAX: usize = 39;
 /// Characters of base64 in a line (RFC 2045, 6.8).
 const LINE_CHARS_MAX: usize = 76;
 
