@@ -12,7 +12,7 @@ ROUNDS ?= 50
 SEEDS ?= 1000
 BROKERS ?= benches/brokers.toml
 
-.PHONY: help demo run test lint sim fmt bench micro bench-store compare fuzz docs release crash slow-subscriber
+.PHONY: help demo run test lint sim fmt bench micro micro-quick bench-store compare fuzz docs release crash scale slow-subscriber
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,6 +54,11 @@ micro: ## Instructions of the hot paths, and the change against docs/micro.json 
 	cargo build --quiet --release --manifest-path benches/micro/Cargo.toml
 	benches/micro/target/release/mooring-micro --json docs/micro.json --markdown docs/benchmarks-micro.md $(ARGS)
 
+micro-quick: ## The same in a build that takes a third of the time, against docs/micro-quick.json: what CI prints.
+	@scripts/setup measure
+	cargo build --quiet --profile quick --manifest-path benches/micro/Cargo.toml
+	benches/micro/target/quick/mooring-micro --json docs/micro-quick.json $(ARGS)
+
 bench-store: ## The log, fjall, redb and sled on the workload of a queue (ARGS="--messages 100000 --runs 3").
 	@scripts/setup measure
 	cargo build --quiet --release --manifest-path benches/store/Cargo.toml
@@ -82,6 +87,10 @@ release: ## The binary that ships: target/release/mooring.
 crash: ## Load and SIGKILL, ROUNDS=50 times, each checked against what was acknowledged (MOORING_CRASH_SEED replays the choices).
 	@scripts/setup build
 	MOORING_CRASH_ROUNDS=$(ROUNDS) cargo test --package mooring --test crash -- --nocapture
+
+scale: ## What many at once cost: 10,000 devices that enrol and are revoked, 10,000 people with 100,000 devices who read.
+	@scripts/setup test
+	MOORING_SCALE=full cargo test --profile bench --package mooring --test suite scale:: -- --nocapture --test-threads 1
 
 slow-subscriber: ## What a subscriber that never reads costs the server and others: a minute each with and without one, at QoS 0 and 1.
 	@scripts/setup build

@@ -20,7 +20,7 @@ pub(crate) fn parse(bytes: &[u8], answers: &mut Vec<u8>, mut asked: impl FnMut(A
         let Some(packet) = bytes.get(consumed..consumed + header.packet_size()) else { break };
         consumed += header.packet_size();
         match header.packet_type {
-            PacketType::Publish => publish(&packet[header.size()..], header.flags >> 1 & 3, answers, &mut asked)?,
+            PacketType::Publish => publish(&packet[header.header_length..], (header.flags >> 1) & 3, answers, &mut asked)?,
             PacketType::PubAck => {}
             _ => rare(packet, answers, &mut asked)?,
         }

@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::TcpListener;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use anyhow::Result;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
@@ -40,7 +42,7 @@ impl Mailbox {
 }
 
 struct Connection {
-    stream: Rc<TcpStream>,
+    stream: TcpStream,
     partial: Vec<u8>,
     out: Vec<u8>,
     packet_id: u16,
@@ -118,40 +120,39 @@ async fn serve(number: usize, mailboxes: Arc<[Mailbox]>) {
 
 fn add(shard: &Rc<RefCell<Shard>>, stream: std::net::TcpStream) {
     let Ok(stream) = TcpStream::from_std(stream) else { return };
-    let stream = Rc::new(stream);
-    let connection =
-        Connection { stream: stream.clone(), partial: Vec::new(), out: Vec::new(), packet_id: 0, dirty: false };
+    let connection = Connection { stream, partial: Vec::new(), out: Vec::new(), packet_id: 0, dirty: false };
     let mut state = shard.borrow_mut();
     state.connections.push(connection);
     let place = state.connections.len() - 1;
     let shard = shard.clone();
-    tokio::task::spawn_local(async move {
-        while stream.readable().await.is_ok() {
-            let read = shard.borrow_mut().read(place, &stream);
-            match read {
-                Ok(true) => {}
-                Err(error) if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::WouldBlock) => {}
-                Ok(false) | Err(_) => return,
-            }
-        }
-    });
+    tokio::task::spawn_local(poll_fn(move |cx| shard.borrow_mut().poll_reader(cx, place)));
 }
 
 impl Shard {
-    /// One read, parsed in place. False at the end of the connection.
-    fn read(&mut self, place: usize, stream: &TcpStream) -> Result<bool> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let done = self.read_into(place, stream, &mut scratch);
-        self.scratch = scratch;
-        done
+    /// Reads what has arrived, and parses in place. Ready when the connection has ended.
+    fn poll_reader(&mut self, cx: &mut Context<'_>, place: usize) -> Poll<()> {
+        loop {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let read = self.poll_read(cx, place, &mut scratch);
+            self.scratch = scratch;
+            match ready!(read) {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return Poll::Ready(()),
+            }
+        }
     }
 
-    fn read_into(&mut self, place: usize, stream: &TcpStream, scratch: &mut [u8]) -> Result<bool> {
+    /// One read; false at the end of the connection. Unlike `try_read`, this knows after a short read that nothing is left, and does not ask.
+    fn poll_read(&mut self, cx: &mut Context<'_>, place: usize, scratch: &mut [u8]) -> Poll<Result<bool>> {
         let start = self.connections[place].partial.len();
-        let read = stream.try_read(&mut scratch[start..])?;
-        if read == 0 {
-            return Ok(false);
-        }
+        let mut buffer = ReadBuf::new(&mut scratch[start..]);
+        ready!(Pin::new(&mut self.connections[place].stream).poll_read(cx, &mut buffer))?;
+        let read = buffer.filled().len();
+        Poll::Ready(if read == 0 { Ok(false) } else { self.receive(place, scratch, start, read).map(|()| true) })
+    }
+
+    /// `read` bytes from `start` on are new; those before are a partial packet.
+    fn receive(&mut self, place: usize, scratch: &mut [u8], start: usize, read: usize) -> Result<()> {
         scratch[..start].copy_from_slice(&self.connections[place].partial);
         let bytes = &scratch[..start + read];
         let mut answers = std::mem::take(&mut self.connections[place].out);
@@ -168,7 +169,7 @@ impl Shard {
         if !connection.out.is_empty() {
             self.mark_dirty(place);
         }
-        Ok(true)
+        Ok(())
     }
 
     fn publish(&mut self, topic: &[u8], payload: &[u8], qos: u8, crosses: bool) {

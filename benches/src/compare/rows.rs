@@ -87,7 +87,7 @@ impl Table {
             Self::ConnectCpu => "CPU of the broker per connection, microseconds",
             Self::ConnectionMemory => "Memory of the broker per idle connection, KB",
             Self::ChurnRatio => "CPU per message with subscriptions coming and going, over without",
-            Self::Start => "Seconds from the start until connections are accepted",
+            Self::Start => "Seconds from the start of the program to the first CONNACK",
         }
     }
 

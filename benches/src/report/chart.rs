@@ -15,6 +15,8 @@ pub(super) struct Chart<'a> {
     /// Where the horizontal axis is labelled, with the labels; empty for seconds.
     pub(super) x_labels: Vec<(f64, String)>,
     pub(super) format_y: fn(f64) -> String,
+    /// Powers of ten at the same distance: for values whose small ones matter, too.
+    pub(super) logarithmic: bool,
 }
 
 const WIDTH: f64 = 720.0;
@@ -34,12 +36,11 @@ pub(super) fn render(chart: &Chart<'_>) -> String {
     }
     let x_min = points().map(|point| point.0).fold(f64::INFINITY, f64::min).min(0.0);
     let x_max = points().map(|point| point.0).fold(x_min + f64::EPSILON, f64::max);
-    let y_max = nice_max(points().map(|point| point.1).fold(0.0, f64::max), Y_STEPS);
+    let scale = Scale::new(points().map(|point| point.1), chart.logarithmic);
     let x_of = |x: f64| LEFT + (x - x_min) / (x_max - x_min) * (WIDTH - LEFT - RIGHT);
-    let y_of = |y: f64| HEIGHT - BOTTOM - y / y_max * (HEIGHT - TOP - BOTTOM);
+    let y_of = |y: f64| HEIGHT - BOTTOM - scale.place(y) * (HEIGHT - TOP - BOTTOM);
     let mut body = String::new();
-    for step in 0..=Y_STEPS {
-        let value = y_max * f64::from(step) / f64::from(Y_STEPS);
+    for value in scale.ticks() {
         let y = y_of(value);
         let label = (chart.format_y)(value);
         let _ = write!(body, r#"<line class="grid" x1="{LEFT}" x2="{:.1}" y1="{y:.1}" y2="{y:.1}"/>"#, WIDTH - RIGHT);
@@ -51,9 +52,11 @@ pub(super) fn render(chart: &Chart<'_>) -> String {
         );
     }
     for (x, label) in x_ticks(chart, x_max) {
+        // A label in the middle of the right edge would be cut.
+        let anchor = if x_of(x) > WIDTH - RIGHT - 20.0 { "end" } else { "middle" };
         let _ = write!(
             body,
-            r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+            r#"<text class="tick" x="{:.1}" y="{:.1}" text-anchor="{anchor}">{}</text>"#,
             x_of(x),
             HEIGHT - 10.0,
             escape(&label)
@@ -68,6 +71,39 @@ pub(super) fn render(chart: &Chart<'_>) -> String {
         legend(chart),
         escape(chart.title)
     )
+}
+
+/// The vertical axis: from 0, or over powers of ten.
+struct Scale {
+    min: f64,
+    max: f64,
+    logarithmic: bool,
+}
+
+impl Scale {
+    fn new(values: impl Iterator<Item = f64>, logarithmic: bool) -> Self {
+        let (least, most) =
+            values.fold((f64::INFINITY, 0.0), |(least, most), value| (value.min(least), value.max(most)));
+        if !logarithmic || least <= 0.0 {
+            return Self { min: 0.0, max: nice_max(most, Y_STEPS), logarithmic: false };
+        }
+        let (min, max) = (10_f64.powf(least.log10().floor()), 10_f64.powf(most.log10().ceil()));
+        Self { min, max: max.max(min * 10.0), logarithmic }
+    }
+
+    /// From 0 at the bottom to 1 at the top.
+    fn place(&self, value: f64) -> f64 {
+        if self.logarithmic { (value / self.min).log10() / (self.max / self.min).log10() } else { value / self.max }
+    }
+
+    fn ticks(&self) -> Vec<f64> {
+        if !self.logarithmic {
+            return (0..=Y_STEPS).map(|step| self.max * f64::from(step) / f64::from(Y_STEPS)).collect();
+        }
+        std::iter::successors(Some(self.min), |value| Some(value * 10.0))
+            .take_while(|value| *value <= self.max * 1.001)
+            .collect()
+    }
 }
 
 fn write_series(
@@ -107,7 +143,7 @@ fn x_ticks(chart: &Chart<'_>, x_max: f64) -> Vec<(f64, String)> {
     if !chart.x_labels.is_empty() {
         return chart.x_labels.clone();
     }
-    let step = nice_max(x_max, X_STEPS) / f64::from(X_STEPS);
+    let step = nice_step(x_max / f64::from(X_STEPS), &[1.0, 2.0, 5.0, 10.0]);
     let ticks = (0..=X_STEPS).map(|number| step * f64::from(number)).filter(|x| *x <= x_max * 1.001);
     ticks.map(|x| (x, format!("{} s", (x * 100.0).round() / 100.0))).collect()
 }
@@ -117,12 +153,14 @@ fn nice_max(value: f64, steps: u32) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }
-    let step = value / f64::from(steps);
-    let magnitude = 10_f64.powf(step.log10().floor());
-    let factor = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
-        .into_iter()
-        .find(|factor| factor * magnitude >= step * 0.999_999);
-    factor.unwrap_or(10.0) * magnitude * f64::from(steps)
+    nice_step(value / f64::from(steps), &[1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]) * f64::from(steps)
+}
+
+/// The smallest of these times a power of ten that is at least `step`.
+fn nice_step(step: f64, factors: &[f64]) -> f64 {
+    let magnitude = 10_f64.powf(step.max(f64::MIN_POSITIVE).log10().floor());
+    let factor = factors.iter().find(|factor| *factor * magnitude >= step * 0.999_999);
+    factor.unwrap_or(&10.0) * magnitude
 }
 
 /// Text as HTML.
@@ -144,15 +182,36 @@ mod tests {
     }
 
     #[test]
+    fn a_logarithmic_axis_has_the_powers_of_ten() {
+        let scale = Scale::new([39.0, 27_000.0].into_iter(), true);
+        assert_eq!(scale.ticks(), [10.0, 100.0, 1000.0, 10_000.0, 100_000.0]);
+        assert!((scale.place(10.0), scale.place(1000.0), scale.place(100_000.0)) == (0.0, 0.5, 1.0));
+        let with_zero = Scale::new([0.0, 3.9].into_iter(), true);
+        assert_eq!(with_zero.ticks(), [0.0, 1.0, 2.0, 3.0, 4.0]);
+    }
+
+    #[test]
     fn a_chart_without_points_is_nothing() {
-        let chart = Chart { title: "x", series: Vec::new(), x_labels: Vec::new(), format_y: |y| y.to_string() };
+        let chart = Chart {
+            title: "x",
+            series: Vec::new(),
+            x_labels: Vec::new(),
+            format_y: |y| y.to_string(),
+            logarithmic: false,
+        };
         assert_eq!(render(&chart), "");
     }
 
     #[test]
     fn names_cannot_become_markup() {
         let series = Series { name: "<b>", points: vec![(0.0, 1.0), (1.0, 2.0)] };
-        let chart = Chart { title: "a & b", series: vec![series], x_labels: Vec::new(), format_y: |y| y.to_string() };
+        let chart = Chart {
+            title: "a & b",
+            series: vec![series],
+            x_labels: Vec::new(),
+            format_y: |y| y.to_string(),
+            logarithmic: false,
+        };
         let svg = render(&chart);
         assert!(svg.contains("a &amp; b") && svg.contains("&lt;b&gt;") && !svg.contains("<b>"));
     }

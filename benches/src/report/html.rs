@@ -83,7 +83,8 @@ fn charts(report: &Report) -> String {
     if report.timeline.iter().any(|sample| sample.broker_cores.is_some()) {
         cores.insert(0, line("broker", |sample| sample.broker_cores));
     }
-    let chart = |title, series, format_y| render(&Chart { title, series, x_labels: Vec::new(), format_y });
+    let chart =
+        |title, series, format_y| render(&Chart { title, series, x_labels: Vec::new(), format_y, logarithmic: false });
     [
         chart("Messages delivered per second", vec![line("delivered", |sample| Some(sample.delivered_per_s))], |y| {
             format_value(Unit::Count, y)
@@ -109,7 +110,7 @@ fn growth_charts(report: &Report) -> String {
     let chart = |title, value: fn(&Step) -> Option<f64>, format_y| {
         let points = report.growth.iter().filter_map(|step| Some((place(step.items) - least, value(step)?))).collect();
         let series = vec![Series { name: "broker", points }];
-        render(&Chart { title, series, x_labels: labels.clone(), format_y })
+        render(&Chart { title, series, x_labels: labels.clone(), format_y, logarithmic: false })
     };
     [
         chart("Memory of the broker for each", |step| step.rss_bytes_per_item, |y| format_value(Unit::Bytes, y)),
@@ -146,6 +147,7 @@ fn latency_chart(report: &Report) -> String {
         series: vec![Series { name: "latency", points }],
         x_labels: labels.iter().map(|(percentile, label)| (place(*percentile), (*label).to_owned())).collect(),
         format_y: |y| format_value(Unit::Microseconds, y),
+        logarithmic: true,
     })
 }
 
@@ -157,7 +159,7 @@ main{max-width:820px;margin:0 auto;padding:32px 20px}h1{margin:0;font-size:28px}
 .sub,footer{color:var(--soft);margin:4px 0 24px}footer{margin-top:32px;font-size:13px}\
 .tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(170px,1fr));gap:12px}\
 .tile,figure,table{background:var(--card);border:1px solid var(--line);border-radius:8px}\
-.tile{padding:12px 14px}.tile span{display:block;color:var(--soft);font-size:13px}.tile strong{font-size:22px;font-variant-numeric:tabular-nums}\
+.tile{padding:12px 14px;display:flex;flex-direction:column;justify-content:space-between}.tile span{display:block;color:var(--soft);font-size:13px}.tile strong{font-size:22px;font-variant-numeric:tabular-nums}\
 .verdict{border-left:4px solid var(--good);padding:6px 12px;margin:20px 0;background:var(--card)}.verdict.bad{border-color:var(--bad);font-weight:600}\
 .errors{color:var(--bad)}.errors:empty{display:none}\
 figure{margin:16px 0;padding:12px 14px}figcaption{font-weight:600;margin-bottom:6px}svg{display:block;width:100%;height:auto}\

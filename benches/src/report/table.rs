@@ -92,7 +92,7 @@ pub(crate) fn format_value(unit: Unit, value: f64) -> String {
 fn format_bytes(value: f64) -> String {
     match value {
         _ if value < 10_240.0 => format!("{} B", group_digits(value.round() as u64)),
-        _ if value < 10_485_760.0 => format!("{:.1} KiB", value / 1024.0),
+        _ if value < 1_048_576.0 => format!("{:.1} KiB", value / 1024.0),
         _ => format!("{:.1} MiB", value / 1_048_576.0),
     }
 }
