@@ -40,6 +40,14 @@ impl EmailAddress {
         Ok(Self(text.to_owned()))
     }
 
+    /// Reads the address of a sender, which may be on this machine alone: `mooring@localhost`.
+    pub(crate) fn parse_sender(text: &str) -> Result<Self, EmailError> {
+        match text.trim_matches(' ').strip_suffix("@localhost") {
+            Some(local) => check_local(local).map(|()| Self(format!("{local}@localhost"))),
+            None => Self::parse(text),
+        }
+    }
+
     /// The address as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -41,7 +41,7 @@ impl Sender {
         if name.contains(char::is_control) {
             return Err(EmailError("the name has control characters"));
         }
-        Ok(Self { name: name.trim_matches('"').to_owned(), address: EmailAddress::parse(address)? })
+        Ok(Self { name: name.trim_matches('"').to_owned(), address: EmailAddress::parse_sender(address)? })
     }
 
     pub(crate) const fn address(&self) -> &EmailAddress {
@@ -163,6 +163,7 @@ mod tests {
                 "Content-Transfer-Encoding"
             ]
         );
+        assert!(Sender::parse("Mooring <mooring@localhost>").is_ok());
         assert!(Sender::parse("a\r\nBcc: x <no-reply@example.com>").is_err());
         assert!(Sender::parse("Acme <no-reply@example.com\r\nX: y>").is_err());
     }
