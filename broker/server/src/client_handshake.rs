@@ -1,5 +1,6 @@
 //! From a socket to a client: TLS, WebSocket upgrade, CONNECT, authentication, and off to the home shard.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -11,9 +12,7 @@ use std::time::Duration;
 use mooring_core::{ClientId, ConnectAttempt, Principal, Refusal, SessionKey, home_shard};
 use mooring_protocol::{Connect, DecodeError, Packet, PacketType, ReasonCode, Version, decode, peek_header};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::header::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::http::{self, StatusCode};
@@ -26,7 +25,8 @@ use crate::metric_names;
 use crate::proxy_protocol::{self, ProxyError};
 use crate::refuse::{answer_to, refuse};
 use crate::shard::Shard;
-use crate::stream::{Stream, TlsStream};
+use crate::stream::{Scratch, Stream};
+use crate::tls_stream::TlsStream;
 use crate::transport::Transport;
 use crate::websocket::WebSocket;
 
@@ -182,8 +182,9 @@ async fn let_in(shard: &Rc<Shard>, stream: Stream, entry: Entry) -> Result<(), F
     let handshake_until = accepted_at + Duration::from_millis(limits.handshake_ms_max.min(limits.connect_ms_max));
     let connect_until = accepted_at + Duration::from_millis(limits.connect_ms_max);
     let arrived = async {
-        let secured =
-            timeout_at(handshake_until, secure(stream, &entry)).await.map_err(|_| Failure::HandshakeTimeout)??;
+        let secured = timeout_at(handshake_until, secure(stream, &entry, &shard.scratch))
+            .await
+            .map_err(|_| Failure::HandshakeTimeout)??;
         let arrived = timeout_at(connect_until, receive_connect(shard, secured)).await;
         arrived.map_err(|_| Failure::ConnectTimeout)?
     };
@@ -207,7 +208,7 @@ struct Arrived {
 }
 
 /// Does what comes before MQTT.
-async fn secure(stream: Stream, entry: &Entry) -> Result<Secured, Failure> {
+async fn secure(stream: Stream, entry: &Entry, scratch: &RefCell<Scratch>) -> Result<Secured, Failure> {
     let listener = &entry.listener;
     let tcp = match stream {
         Stream::Tcp(tcp) => tcp,
@@ -227,18 +228,13 @@ async fn secure(stream: Stream, entry: &Entry) -> Result<Secured, Failure> {
             Ok(Secured { transport: Transport { stream: Stream::Tcp(tcp), websocket }, peer_certificate: None })
         }
         Some(tls) => {
-            let secured = TlsAcceptor::from(tls.current()).accept(tcp).await.map_err(Failure::Tls)?;
+            let secured = TlsStream::accept(tcp, tls.current(), scratch).await.map_err(Failure::Tls)?;
+            let peer_certificate = secured.session.peer_certificate();
             let (secured, websocket) = upgrade(secured, listener).await?;
-            Ok(over_tls(secured.into_inner(), websocket))
+            let stream = Stream::Tls(Box::new(secured));
+            Ok(Secured { transport: Transport { stream, websocket }, peer_certificate })
         }
     }
-}
-
-fn over_tls((tcp, session): (TcpStream, rustls::ServerConnection), websocket: Option<Box<WebSocket>>) -> Secured {
-    let leaf = session.peer_certificates().and_then(<[_]>::first);
-    let peer_certificate = leaf.map(|leaf| leaf.as_ref().to_vec());
-    let stream = Stream::Tls(Box::new(TlsStream::new(tcp, session)));
-    Secured { transport: Transport { stream, websocket }, peer_certificate }
 }
 
 /// The API's HTTP server has done it all.

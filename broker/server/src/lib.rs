@@ -30,6 +30,8 @@ mod stream;
 mod sys_topics;
 mod taps;
 mod timeline;
+mod tls_session;
+mod tls_stream;
 mod transport;
 mod websocket;
 

@@ -1,21 +1,23 @@
 //! The bytes of a connection: over TCP, TLS, or whatever the API has upgraded. The rest of the crate sees one shape.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rustls::ServerConnection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::tls_session::{RECORD_BYTES_MAX, TlsSession};
+use crate::tls_stream::TlsStream;
 
 /// Bytes that one read takes at most.
 pub(crate) const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// The buffers of one thread, shared by all of its connections.
 pub(crate) struct Scratch {
-    /// What was read, as the peer meant it. Larger than a read: TLS may add what it kept of a record before.
+    /// What was read, as the peer meant it. Larger than a read: TLS adds what it kept of a record before.
     pub(crate) plain: Vec<u8>,
     /// What TLS read from the socket.
     pub(crate) cipher: Vec<u8>,
@@ -23,8 +25,9 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        const RECORD_BYTES_MAX: usize = 16 * 1024 + 256;
-        Self { plain: vec![0; READ_BYTES_MAX + 2 * RECORD_BYTES_MAX], cipher: vec![0; READ_BYTES_MAX] }
+        // What is left of a record before stands in front of what is read.
+        let tls = READ_BYTES_MAX + RECORD_BYTES_MAX;
+        Self { plain: vec![0; tls], cipher: vec![0; tls] }
     }
 }
 
@@ -58,7 +61,7 @@ pub(crate) enum Stream {
 pub(crate) enum PortableStream {
     Tcp(std::net::TcpStream),
     Unix(std::os::unix::net::UnixStream),
-    Tls(std::net::TcpStream, Box<ServerConnection>),
+    Tls(std::net::TcpStream, Box<TlsSession>),
     Other(Box<dyn AnyStream>),
 }
 
@@ -68,7 +71,9 @@ impl PortableStream {
         Ok(match self {
             Self::Tcp(tcp) => Stream::Tcp(TcpStream::from_std(tcp)?),
             Self::Unix(unix) => Stream::Unix(UnixStream::from_std(unix)?),
-            Self::Tls(tcp, session) => Stream::Tls(Box::new(TlsStream::new(TcpStream::from_std(tcp)?, *session))),
+            Self::Tls(tcp, session) => {
+                Stream::Tls(Box::new(TlsStream { tcp: TcpStream::from_std(tcp)?, session: *session }))
+            }
             Self::Other(stream) => Stream::Other(stream),
         })
     }
@@ -116,7 +121,7 @@ impl Stream {
 
     /// Whether the stream has something to say on its own account: an answer of TLS to the peer's TLS.
     pub(crate) fn wants_flush(&self) -> bool {
-        matches!(self, Self::Tls(tls) if tls.session.wants_write())
+        matches!(self, Self::Tls(tls) if tls.wants_flush())
     }
 
     /// Says that nothing more will come.
@@ -142,7 +147,7 @@ fn poll_read_into<S: AsyncRead + Unpin>(
 }
 
 /// Writes to a socket. A socket that has just come to this event loop is not yet known to be writable, and nearly always is: it is asked.
-fn poll_send<S: AsyncWrite + AsFd + Unpin>(
+pub(crate) fn poll_send<S: AsyncWrite + AsFd + Unpin>(
     socket: &mut S,
     cx: &mut Context<'_>,
     slices: &[IoSlice<'_>],
@@ -173,138 +178,5 @@ fn poll_write_both<S: AsyncWrite + Unpin>(
         Pin::new(stream).poll_write(cx, bytes)
     } else {
         Pin::new(stream).poll_write_vectored(cx, &[IoSlice::new(header), IoSlice::new(bytes)])
-    }
-}
-
-/// TLS behind its handshake. The buffers of a read belong to the thread: one read of the socket feeds many records.
-pub(crate) struct TlsStream {
-    tcp: TcpStream,
-    session: ServerConnection,
-    close_told: bool,
-}
-
-impl TlsStream {
-    pub(crate) fn new(tcp: TcpStream, mut session: ServerConnection) -> Self {
-        // What waits in the session is bounded by whoever writes: a write comes only after the one before is out.
-        session.set_buffer_limit(None);
-        Self { tcp, session, close_told: false }
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<io::Result<Received>> {
-        loop {
-            match self.take_plaintext(&mut scratch.plain)? {
-                // The handshake's own reads may have brought it.
-                Plaintext { bytes, .. } if bytes > 0 => {
-                    return Poll::Ready(Ok(Received { bytes, full: true, ended: false }));
-                }
-                Plaintext { ended: true, .. } => return Poll::Ready(Ok(ENDED)),
-                Plaintext { .. } => {}
-            }
-            let mut buffer = ReadBuf::new(&mut scratch.cipher);
-            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
-            let full = buffer.remaining() == 0;
-            let received = buffer.filled();
-            if received.is_empty() {
-                return Poll::Ready(Ok(ENDED));
-            }
-            let bytes = self.decrypt(received, &mut scratch.plain)?;
-            if bytes > 0 {
-                return Poll::Ready(Ok(Received { bytes, full, ended: false }));
-            }
-        }
-    }
-
-    fn decrypt(&mut self, mut received: &[u8], plain: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while !received.is_empty() {
-            self.session.read_tls(&mut received)?;
-            if let Err(error) = self.session.process_new_packets() {
-                // The alert tells the peer why; whether it goes out changes nothing.
-                let _ = self.poll_flush(&mut Context::from_waker(std::task::Waker::noop()));
-                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
-            }
-            filled += self.take_plaintext(plain.get_mut(filled..).unwrap_or_default())?.bytes;
-        }
-        Ok(filled)
-    }
-
-    fn take_plaintext(&mut self, into: &mut [u8]) -> io::Result<Plaintext> {
-        let mut taken = Plaintext { bytes: 0, ended: false };
-        while let Some(rest) = into.get_mut(taken.bytes..).filter(|rest| !rest.is_empty()) {
-            match self.session.reader().read(rest) {
-                Ok(0) => {
-                    taken.ended = true;
-                    break;
-                }
-                Ok(bytes) => taken.bytes += bytes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(taken)
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, header: &[u8], bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_flush(cx))?;
-        // One record for all of it, where it fits one.
-        let written = self.session.writer().write_vectored(&[IoSlice::new(header), IoSlice::new(bytes)])?;
-        match self.poll_flush(cx) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(written)),
-        }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.session.wants_write() {
-            let mut socket = BlockingWrite { tcp: &mut self.tcp, cx };
-            match self.session.write_tls(&mut socket) {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.close_told {
-            self.close_told = true;
-            self.session.send_close_notify();
-        }
-        ready!(self.poll_flush(cx))?;
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
-    }
-}
-
-struct Plaintext {
-    bytes: usize,
-    ended: bool,
-}
-
-/// A socket as `std::io::Write`, for rustls; "not now" leaves the task to be woken.
-struct BlockingWrite<'a, 'c> {
-    tcp: &'a mut TcpStream,
-    cx: &'a mut Context<'c>,
-}
-
-impl Write for BlockingWrite<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        or_would_block(poll_send(self.tcp, self.cx, &[IoSlice::new(bytes)]))
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        or_would_block(poll_send(self.tcp, self.cx, slices))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn or_would_block(written: Poll<io::Result<usize>>) -> io::Result<usize> {
-    match written {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
