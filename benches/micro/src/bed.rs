@@ -59,6 +59,7 @@ impl Bed {
             event_filters: Vec::new(),
             durable: true,
             broker_identity: Identity::new("broker"),
+            budget: Arc::default(),
         };
         let access = Arc::new(AllowAll("allowed".into()));
         let engine = Engine::new(config, access, &Recovered::default(), NOW);

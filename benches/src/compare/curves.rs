@@ -7,8 +7,8 @@ use super::bars::{colour, escape};
 use super::brokers::Broker;
 use super::markdown::{Results, number};
 use super::rows::Row;
-use crate::report::Step;
 use crate::report::table::group_digits;
+use crate::report::{Step, nice_max};
 
 /// One of the two panels of a picture.
 struct Panel {
@@ -110,7 +110,7 @@ fn write_panel(body: &mut String, panel: &Panel, x_offset: f64, lines: &[(usize,
     let place = |items: u64| (items.max(1) as f64).log10();
     let x_min = steps().map(|step| place(step.items)).fold(f64::INFINITY, f64::min);
     let x_max = steps().map(|step| place(step.items)).fold(x_min + 0.1, f64::max);
-    let y_max = steps().filter_map(panel.value).fold(f64::MIN_POSITIVE, f64::max) * 1.05;
+    let y_max = nice_max(steps().filter_map(panel.value).fold(0.0, f64::max), Y_STEPS);
     let x_of = |items: u64| x_offset + LEFT + (place(items) - x_min) / (x_max - x_min) * (PANEL_WIDTH - LEFT - RIGHT);
     let y_of = |y: f64| HEIGHT - BOTTOM - y / y_max * (HEIGHT - TOP - BOTTOM);
     let _ = write!(body, r#"<text x="{}" y="64">{}</text>"#, x_offset + 12.0, panel.title);

@@ -149,7 +149,7 @@ fn x_ticks(chart: &Chart<'_>, x_max: f64) -> Vec<(f64, String)> {
 }
 
 /// The smallest round number from `value` on that `steps` divides into round numbers.
-fn nice_max(value: f64, steps: u32) -> f64 {
+pub(crate) fn nice_max(value: f64, steps: u32) -> f64 {
     if value <= 0.0 {
         return 1.0;
     }

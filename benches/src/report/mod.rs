@@ -4,6 +4,8 @@ mod chart;
 pub(crate) mod html;
 pub(crate) mod table;
 
+pub(crate) use chart::nice_max;
+
 use serde::{Deserialize, Serialize};
 
 use crate::args::Common;
