@@ -4,29 +4,41 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use mooring_auth::{Secret, SecretKind};
-use mooring_store::{Device, GrantRole, Token};
+use mooring_oauth::Provider;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::access::{DeviceAccess, Part};
 use crate::{ApiContext, Problem};
 
 /// What a token may be for; written in OAuth's form, separated by spaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub enum Scope {
     /// See devices, their state and their events.
     DevicesRead,
-    /// Claim devices and change their wished state.
+    /// Claim devices, share them, and change their wished state.
     DevicesWrite,
     /// Send commands.
     CommandsSend,
 }
 
 impl Scope {
-    pub(crate) fn as_str(self) -> &'static str {
+    /// The name of the scope in a token.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::DevicesRead => "devices:read",
             Self::DevicesWrite => "devices:write",
             Self::CommandsSend => "commands:send",
+        }
+    }
+
+    /// What it lets a client do, for people.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::DevicesRead => "See devices, their state and their events",
+            Self::DevicesWrite => "Claim devices, share them, and change their wished state",
+            Self::CommandsSend => "Send commands to devices",
         }
     }
 }
@@ -37,42 +49,69 @@ const OPERATOR: &str = "operator";
 /// The holder of a valid bearer token.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    token: Token,
-}
-
-/// What a caller wants of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
-    /// See it.
-    See,
-    /// Tell it what to do.
-    Command,
+    /// What it is in the audit log when no user stands behind it.
+    credential: String,
+    user: Option<Uuid>,
+    scopes: Vec<String>,
+    expires_at: Option<OffsetDateTime>,
 }
 
 impl Caller {
     /// The holder of a token that was presented.
     pub(crate) async fn of_token(context: &ApiContext, token: &str) -> Result<Self, Problem> {
+        if Provider::is_access_token(token) {
+            return Self::of_sign_in(context, token).await;
+        }
         let unknown = || Problem::unauthorized("The token is unknown, expired or revoked: make a new one.");
         let secret = Secret::parse(SecretKind::ApiToken, token).ok_or_else(unknown)?;
         let token = context.store.token_by_hash(&secret.hash(), OffsetDateTime::now_utc()).await?;
-        token.map(|token| Self { token }).ok_or_else(unknown)
+        let token = token.ok_or_else(unknown)?;
+        Ok(Self {
+            credential: format!("token:{}", token.id),
+            user: token.user,
+            scopes: token.scopes,
+            expires_at: token.expires_at,
+        })
+    }
+
+    async fn of_sign_in(context: &ApiContext, token: &str) -> Result<Self, Problem> {
+        let found = context.oauth.access_token(token);
+        let found = found.map_err(|why| Problem::unauthorized(format!("The access token is no good: {why}.")))?;
+        if let Some(user) = found.user {
+            // The token itself says nothing of an account that was shut since.
+            let account = context.store.user(user).await?;
+            if account.is_none_or(|account| account.disabled_at.is_some()) {
+                return Err(Problem::unauthorized("The account is shut."));
+            }
+        }
+        Ok(Self {
+            credential: format!("client:{}", found.client_id),
+            user: found.user,
+            scopes: found.scopes,
+            expires_at: Some(found.expires_at),
+        })
     }
 
     /// The user that the token stands for; an operator's token stands for none.
     pub(crate) fn user(&self) -> Result<Uuid, Problem> {
-        self.token.user.ok_or_else(|| Problem::forbidden("This needs a person's token; the token is an operator's."))
+        self.user.ok_or_else(|| Problem::forbidden("This needs a person's token; the token is an operator's."))
     }
 
     /// Who it is, for the audit log.
     pub(crate) fn actor(&self) -> String {
-        match self.token.user {
+        match self.user {
             Some(user) => format!("user:{user}"),
-            None => format!("token:{}", self.token.id),
+            None => self.credential.clone(),
         }
     }
 
+    /// When the token ends.
+    pub(crate) fn expires_at(&self) -> Option<OffsetDateTime> {
+        self.expires_at
+    }
+
     pub(crate) fn is_operator(&self) -> bool {
-        self.token.scopes.iter().any(|scope| scope == OPERATOR)
+        self.scopes.iter().any(|scope| scope == OPERATOR)
     }
 
     pub(crate) fn require_operator(&self) -> Result<(), Problem> {
@@ -80,41 +119,47 @@ impl Caller {
     }
 
     pub(crate) fn require(&self, scope: Scope) -> Result<(), Problem> {
-        if self.is_operator() || self.token.scopes.iter().any(|held| held == scope.as_str()) {
+        if self.is_operator() || self.scopes.iter().any(|held| held == scope.as_str()) {
             Ok(())
         } else {
             Err(Problem::forbidden(format!("The token lacks the scope {}.", scope.as_str())))
         }
     }
 
-    /// The device, when the caller may see it. A device that is not theirs and one that does not exist get the same answer: ids tell nothing.
-    pub(crate) async fn device(&self, context: &ApiContext, id: Uuid, wish: Wish) -> Result<Device, Problem> {
+    /// The device, when the caller has a part in it. A device that is not theirs and one that does not exist get the same answer: ids tell nothing.
+    pub(crate) async fn access(&self, context: &ApiContext, id: Uuid) -> Result<DeviceAccess, Problem> {
         let none = || Problem::not_found(format!("You have no device {id}."));
         let device = context.store.device(id).await?.ok_or_else(none)?;
-        if self.is_operator() || (device.owner.is_some() && device.owner == self.token.user) {
-            return Ok(device);
+        if self.is_operator() {
+            return Ok(DeviceAccess { device, part: Part::Operator });
         }
-        let user = self.token.user.ok_or_else(none)?;
-        let grants = context.store.grants_of_user(user, OffsetDateTime::now_utc()).await?;
-        let role = grants.iter().find(|grant| grant.device == id).map(|grant| grant.role);
-        match (role, wish) {
-            (Some(GrantRole::Member), _) | (Some(GrantRole::Guest), Wish::See) => Ok(device),
-            (Some(GrantRole::Guest), Wish::Command) => {
-                Err(Problem::forbidden("A guest sees the device; only its owner and members command it."))
-            }
-            // A technician's scopes are finer than these routes; until they are told apart here, closed.
-            (Some(GrantRole::Technician) | None, _) => Err(none()),
+        let user = self.user.ok_or_else(none)?;
+        if device.owner == Some(user) && device.retired_at.is_none() {
+            return Ok(DeviceAccess { device, part: Part::Owner });
         }
+        let grants = context.store.grants_of_user_on(user, id, OffsetDateTime::now_utc()).await?;
+        let part = Part::of_grants(grants).ok_or_else(none)?;
+        Ok(DeviceAccess { device, part })
     }
 }
 
-impl FromRequestParts<ApiContext> for Caller {
+/// The guard of the route has found out who calls: a handler behind none has no caller.
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, context: &ApiContext) -> Result<Self, Problem> {
-        let token = bearer(&parts.headers)
-            .ok_or_else(|| Problem::unauthorized("Send a token as `Authorization: Bearer <token>`."))?;
-        Self::of_token(context, token).await
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::internal("The route is declared without a caller."))
+    }
+}
+
+/// Likewise for the device that the path names.
+impl<S: Send + Sync> FromRequestParts<S> for DeviceAccess {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let access = parts.extensions.get::<Self>().cloned();
+        access.ok_or_else(|| Problem::internal("The route is declared without a device."))
     }
 }
 

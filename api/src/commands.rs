@@ -18,7 +18,20 @@ pub struct CommandDesk {
 
 struct Waiting {
     device: Uuid,
+    name: String,
+    /// Who waits; none for an operator.
+    user: Option<Uuid>,
     answer: oneshot::Sender<SharedMessage>,
+}
+
+/// What came of a command.
+pub(crate) enum Outcome {
+    /// The device's answer.
+    Answered(SharedMessage),
+    /// None in time.
+    Silent,
+    /// Whoever waited may not command the device any more.
+    Withdrawn,
 }
 
 /// A command on its way.
@@ -26,6 +39,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) request: Uuid,
     pub(crate) device: Uuid,
     pub(crate) name: &'a str,
+    /// Who sends it; none for an operator.
+    pub(crate) user: Option<Uuid>,
     pub(crate) payload: Vec<u8>,
     /// How long the device has to answer; the message expires with it, so that a device that comes back tomorrow does not start a wash.
     pub(crate) patience: Duration,
@@ -47,14 +62,24 @@ impl CommandDesk {
         desk
     }
 
-    /// Sends a command and waits for the answer. `None` when the device did not answer in time.
-    pub(crate) async fn send(&self, node: &Node, command: Outgoing<'_>) -> Result<Option<SharedMessage>, NodeError> {
+    /// Sends a command and waits for the answer.
+    pub(crate) async fn send(&self, node: &Node, command: Outgoing<'_>) -> Result<Outcome, NodeError> {
         let (answer, answered) = oneshot::channel();
-        let _waiting = self.wait_for(command.request, Waiting { device: command.device, answer });
-        let patience = command.patience;
-        let Some(publish) = publish(command) else { return Ok(None) };
+        let Outgoing { request, device, name, user, patience, .. } = command;
+        let _waiting = self.wait_for(request, Waiting { device, name: name.to_owned(), user, answer });
+        let Some(publish) = publish(command) else { return Ok(Outcome::Silent) };
         node.publish(publish).await?;
-        Ok(tokio::time::timeout(patience, answered).await.ok().and_then(Result::ok))
+        Ok(match tokio::time::timeout(patience, answered).await {
+            Ok(Ok(message)) => Outcome::Answered(message),
+            // The other end is gone: it was withdrawn.
+            Ok(Err(_)) => Outcome::Withdrawn,
+            Err(_) => Outcome::Silent,
+        })
+    }
+
+    /// Ends the waits of those who may not command a device any more: `may` is asked for each of a user on a device, with the command's name.
+    pub(crate) fn withdraw(&self, may: impl Fn(Uuid, Uuid, &str) -> bool) {
+        self.lock().retain(|_, waiting| waiting.user.is_none_or(|user| may(user, waiting.device, &waiting.name)));
     }
 
     fn wait_for(&self, request: Uuid, waiting: Waiting) -> Registration<'_> {
@@ -94,7 +119,7 @@ impl Drop for Registration<'_> {
 
 /// `None` when the name makes no topic; the caller has checked it.
 fn publish(command: Outgoing<'_>) -> Option<Publish> {
-    let Outgoing { request, device, name, payload, patience } = command;
+    let Outgoing { request, device, name, payload, patience, .. } = command;
     let topic = TopicNameBuf::parse(&format!("devices/{device}/commands/{name}")).ok()?;
     let response_topic = TopicNameBuf::parse(&format!("devices/{device}/commands/{name}/result/{request}")).ok()?;
     Some(Publish {

@@ -3,16 +3,21 @@
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use mooring_auth::{Secret, SecretKind};
-use mooring_certs::{ClientUuid, CsrError, DeviceId, Issued, LeafIdentity, SigningRequest, SpiffeKind, Validity};
+use mooring_auth::{Secret, SecretKind, Shown};
+use mooring_certs::{
+    ClientUuid, CsrError, DeviceId, Issued, LeafIdentity, ManufacturerLeaf, SigningRequest, SpiffeKind, Validity,
+};
 use mooring_core::Identity;
-use mooring_store::{BatchRefusal, CertificateHolder, EnrolError, NewCertificate, RenewError, StoreError};
+use mooring_store::{
+    BatchFinding, BatchRefusal, CertificateHolder, EnrolError, FindingKind, ManufacturerCertificate, ManufacturerError,
+    NewCertificate, RenewError, StoreError,
+};
 use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::caller::{Caller, bearer};
-use crate::{ApiContext, Problem};
+use crate::{ApiContext, Problem, ShownCertificate};
 
 /// The proof that somebody may have a certificate.
 #[derive(Debug)]
@@ -21,17 +26,21 @@ pub(crate) enum Proof {
     Secret { device: Uuid, hash: [u8; 32] },
     /// The certificate that is in force: the one that follows is for the same holder.
     Certificate(Box<LeafIdentity>),
+    /// A device's certificate that ended not long ago.
+    Late(Box<LeafIdentity>),
+    /// A manufacturer's certificate, which makes a device.
+    Manufacturer { certificate: Box<ManufacturerCertificate>, device: Uuid },
     /// An operator's word for a device.
     Operator { device: Uuid, actor: String },
 }
 
 impl Proof {
     /// From `Basic <id>:<secret>` (`curl -u`); from `Bearer <secret>`, which names its device by itself; from an operator's `Bearer <token>`, for
-    /// `device`; or from the certificate that the peer showed in the handshake. What is written goes over what was shown.
+    /// `device`; or from the certificate that the peer showed in the handshake, ours or a manufacturer's. What is written goes over what was shown.
     pub(crate) async fn read(
         context: &ApiContext,
         headers: &HeaderMap,
-        certificate: Option<&[u8]>,
+        shown: Option<&ShownCertificate>,
         device: Option<Uuid>,
     ) -> Result<Self, Problem> {
         match bearer(headers) {
@@ -59,8 +68,11 @@ impl Proof {
             })?;
             return Ok(Self::Secret { device, hash: enrolment_hash(&secret)? });
         }
-        match certificate {
-            Some(leaf) => Self::of_certificate(context, leaf),
+        match shown {
+            Some(ShownCertificate { leaf, shown: Shown::Manufacturer { authority } }) => {
+                Self::of_manufacturer(leaf, *authority)
+            }
+            Some(shown) => Self::of_certificate(context, shown),
             None => Err(Problem::unauthorized(
                 "Send the device's id and its enrolment secret: `curl -u \"$DEVICE_ID:$ENROLMENT_SECRET\"`; or, to renew, connect with the \
                  certificate that is in force.",
@@ -69,23 +81,55 @@ impl Proof {
     }
 
     /// The handshake has verified the certificate. A connection lives longer than a handshake: what may have changed is asked again.
-    pub(crate) fn of_certificate(context: &ApiContext, leaf: &[u8]) -> Result<Self, Problem> {
-        let leaf =
-            LeafIdentity::read(leaf).map_err(|error| Problem::unauthorized(format!("The certificate: {error}.")))?;
+    pub(crate) fn of_certificate(context: &ApiContext, shown: &ShownCertificate) -> Result<Self, Problem> {
+        let leaf = match &shown.shown {
+            Shown::InForce(leaf) | Shown::Late(leaf) => leaf.clone(),
+            Shown::Manufacturer { .. } => {
+                return Err(Problem::unauthorized(
+                    "A manufacturer's certificate enrols; to renew, connect with the one that was got by it.",
+                ));
+            }
+        };
         if context.revoker.is_revoked(leaf.issuer_id, leaf.serial) {
             return Err(renewal_problem(RenewError::Revoked));
         }
         if context.rights.is_blocked(&Identity::new(&leaf.spiffe_id.to_string())) {
             return Err(renewal_problem(RenewError::Retired));
         }
+        match shown.shown {
+            Shown::Late(_) => Ok(Self::Late(Box::new(leaf))),
+            _ if leaf.not_after <= OffsetDateTime::now_utc() => Err(renewal_problem(RenewError::Expired)),
+            _ => Ok(Self::Certificate(Box::new(leaf))),
+        }
+    }
+
+    /// The connection of a device stands for a certificate in force: the newest of the device, since a connection does not say which.
+    pub(crate) async fn of_connection(context: &ApiContext, device: Uuid) -> Result<Self, Problem> {
+        let now = OffsetDateTime::now_utc();
+        let certificates = context.store.certificates_of_device(device).await?;
+        let mut in_force = certificates.iter().filter(|one| one.revoked.is_none() && one.not_after > now);
+        let newest = in_force.next().ok_or_else(|| renewal_problem(RenewError::Expired))?;
+        let leaf = LeafIdentity::read(&newest.der).map_err(|error| {
+            tracing::error!(serial = newest.serial, %error, "a certificate on record can't be read");
+            Problem::internal("The certificate on record can't be read; the server's log says why.")
+        })?;
         Ok(Self::Certificate(Box::new(leaf)))
+    }
+
+    /// The handshake has verified the chain up to this authority. The device that is made gets its id here.
+    fn of_manufacturer(leaf: &[u8], authority: [u8; 32]) -> Result<Self, Problem> {
+        let ManufacturerLeaf { fingerprint, issuer, serial, .. } =
+            ManufacturerLeaf::read(leaf).map_err(|why| Problem::unauthorized(format!("The certificate: {why}.")))?;
+        let certificate = ManufacturerCertificate { fingerprint, authority, issuer, serial };
+        Ok(Self::Manufacturer { certificate: Box::new(certificate), device: Uuid::now_v7() })
     }
 
     /// What a limit on requests counts by.
     pub(crate) fn subject(&self) -> String {
         match self {
             Self::Secret { device, .. } | Self::Operator { device, .. } => format!("device:{device}"),
-            Self::Certificate(leaf) => match &leaf.spiffe_id.kind {
+            Self::Manufacturer { device, .. } => format!("device:{device}"),
+            Self::Certificate(leaf) | Self::Late(leaf) => match &leaf.spiffe_id.kind {
                 SpiffeKind::Device(id) => format!("device:{id}"),
                 SpiffeKind::Client(id) => format!("client:{id}"),
                 SpiffeKind::Server(name) => format!("server:{name}"),
@@ -93,27 +137,55 @@ impl Proof {
         }
     }
 
+    /// Whose budget a request is taken from: a manufacturer's certificate has one of its own, since each request with it names another device.
+    fn payer(&self) -> String {
+        match self {
+            Self::Manufacturer { certificate, .. } => format!("certificate:{}", hex(&certificate.fingerprint)),
+            _ => self.subject(),
+        }
+    }
+
     /// Signs the key of the request. What leaves this function is on record, and its proof used up where it works once.
     pub(crate) async fn issue(&self, context: &ApiContext, request: &[u8]) -> Result<Issued, Problem> {
         let now = OffsetDateTime::now_utc();
-        if let Self::Secret { device, hash } = self {
-            context.store.check_enrolment(*device, hash, now).await.map_err(enrolment_problem)?;
+        match self {
+            Self::Secret { device, hash } => {
+                context.store.check_enrolment(*device, hash, now).await.map_err(enrolment_problem)?;
+            }
+            Self::Manufacturer { certificate, .. } => {
+                context.store.check_manufactured(certificate).await.map_err(manufacturer_problem)?;
+            }
+            Self::Certificate(_) | Self::Late(_) | Self::Operator { .. } => {}
         }
         // Counted once it is known who asks: somebody else's guesses cannot use up a device's budget. Operators have none.
         if !matches!(self, Self::Operator { .. }) {
-            context.rates.subject(&self.subject())?;
+            context.rates.subject(&self.payer())?;
         }
         let request = SigningRequest::parse(request).map_err(signing_request_problem)?;
         let issued = self.sign(context, &request, now)?;
-        let (actor, action) = match self {
+        let (actor, action) = self.record(context, &issued, now).await?;
+        let detail = json!({"serial": issued.serial.to_string(), "not_after": issued.not_after.unix_timestamp()});
+        context.store.append_audit(&actor, action, &self.subject(), &detail, now).await?;
+        tracing::info!(actor, action, subject = self.subject(), serial = %issued.serial, "certificate issued");
+        Ok(issued)
+    }
+
+    /// Puts the certificate on record and uses the proof up; gives who did what, for the audit log.
+    async fn record(
+        &self,
+        context: &ApiContext,
+        issued: &Issued,
+        now: OffsetDateTime,
+    ) -> Result<(String, &'static str), Problem> {
+        Ok(match self {
             Self::Secret { device, hash } => {
                 // Of two requests that race with one secret, the store lets one through.
-                let certificate = record(&issued, CertificateHolder::Device(*device));
+                let certificate = record(issued, CertificateHolder::Device(*device));
                 context.store.enrol(*device, hash, now, &certificate).await.map_err(enrolment_problem)?;
                 (format!("device:{device}"), "certificate.issue")
             }
             Self::Operator { device, actor } => {
-                let certificate = record(&issued, CertificateHolder::Device(*device));
+                let certificate = record(issued, CertificateHolder::Device(*device));
                 context.store.record_for_device(*device, now, &certificate).await.map_err(enrolment_problem)?;
                 (actor.clone(), "certificate.issue")
             }
@@ -123,25 +195,45 @@ impl Proof {
                     SpiffeKind::Client(id) => CertificateHolder::Client(id.uuid()),
                     SpiffeKind::Server(name) => CertificateHolder::Server(name.to_string()),
                 };
-                let renewed = context.store.renew(&leaf.serial.to_string(), now, &record(&issued, holder)).await;
+                let renewed = context.store.renew(&leaf.serial.to_string(), now, &record(issued, holder)).await;
                 renewed.map_err(renewal_problem)?;
                 (self.subject(), "certificate.renew")
             }
-        };
-        let detail = json!({"serial": issued.serial.to_string(), "not_after": issued.not_after.unix_timestamp()});
-        context.store.append_audit(&actor, action, &self.subject(), &detail, now).await?;
-        tracing::info!(actor, action, subject = self.subject(), serial = %issued.serial, "certificate issued");
-        Ok(issued)
+            Self::Late(leaf) => {
+                let SpiffeKind::Device(id) = leaf.spiffe_id.kind else {
+                    return Err(renewal_problem(RenewError::Expired));
+                };
+                let certificate = record(issued, CertificateHolder::Device(id.uuid()));
+                let renewed =
+                    context.store.renew_late(&leaf.serial.to_string(), context.grace, now, &certificate).await;
+                renewed.map_err(renewal_problem)?;
+                (self.subject(), "certificate.renew-late")
+            }
+            Self::Manufacturer { certificate: shown, device } => {
+                let certificate = record(issued, CertificateHolder::Device(*device));
+                let enrolled = context.store.enrol_manufactured(shown, *device, now, &certificate).await;
+                if let Err(ManufacturerError::Batch(refusal)) = &enrolled {
+                    note_overrun(context, shown, refusal, now).await;
+                }
+                let batch = enrolled.map_err(manufacturer_problem)?;
+                let detail = json!({"batch": batch, "manufacturer_certificate": hex(&shown.fingerprint)});
+                let subject = self.subject();
+                context.store.append_audit(&subject, "device.create", &subject, &detail, now).await?;
+                (subject, "certificate.issue")
+            }
+        })
     }
 
     fn sign(&self, context: &ApiContext, request: &SigningRequest, now: OffsetDateTime) -> Result<Issued, Problem> {
-        let device =
-            |id: DeviceId| context.authority.issue_device(request, id, &Validity::new(now, context.lifetimes.device));
+        let authority = context.authority.current();
+        let device = |id: DeviceId| authority.issue_device(request, id, &Validity::new(now, context.lifetimes.device));
         let client =
-            |id: ClientUuid| context.authority.issue_client(request, id, &Validity::new(now, context.lifetimes.client));
+            |id: ClientUuid| authority.issue_client(request, id, &Validity::new(now, context.lifetimes.client));
         let issued = match self {
-            Self::Secret { device: id, .. } | Self::Operator { device: id, .. } => device(DeviceId::from(*id)),
-            Self::Certificate(leaf) => match leaf.spiffe_id.kind {
+            Self::Secret { device: id, .. }
+            | Self::Operator { device: id, .. }
+            | Self::Manufacturer { device: id, .. } => device(DeviceId::from(*id)),
+            Self::Certificate(leaf) | Self::Late(leaf) => match leaf.spiffe_id.kind {
                 SpiffeKind::Device(id) => device(id),
                 SpiffeKind::Client(id) => client(id),
                 SpiffeKind::Server(_) => {
@@ -210,11 +302,57 @@ fn batch_problem(refusal: &BatchRefusal) -> Problem {
     }
 }
 
+fn manufacturer_problem(error: ManufacturerError) -> Problem {
+    match error {
+        ManufacturerError::Untrusted => Problem::manufacturer_untrusted("The authority was removed here."),
+        ManufacturerError::Used(_) => Problem::manufacturer_certificate_used(
+            "A manufacturer's certificate works once. If the device lost its key, have the operator sign for it.",
+        ),
+        ManufacturerError::Batch(refusal) => batch_problem(&refusal),
+        ManufacturerError::Store(error) => error.into(),
+    }
+}
+
+/// So that an operator sees who was kept out, and can make room.
+async fn note_overrun(
+    context: &ApiContext,
+    shown: &ManufacturerCertificate,
+    refusal: &BatchRefusal,
+    now: OffsetDateTime,
+) {
+    let (kind, batch) = match refusal {
+        BatchRefusal::Quota { batch, .. } => (FindingKind::Overrun, batch),
+        BatchRefusal::Ended { batch, .. } => (FindingKind::Late, batch),
+        BatchRefusal::Unknown(_) | BatchRefusal::Model { .. } => return,
+    };
+    let finding = BatchFinding {
+        batch: batch.clone(),
+        kind,
+        subject: hex(&shown.fingerprint),
+        source: format!("manufacturer {}", hex(&shown.authority)),
+        detail: format!("a device with the certificate {} asked to enrol", shown.serial),
+        at: now,
+    };
+    if let Err(error) = context.store.note_finding(&finding).await {
+        tracing::warn!(%error, batch, "a device that was kept out could not be noted");
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn renewal_problem(error: RenewError) -> Problem {
     match error {
         RenewError::Unknown => Problem::certificate_not_in_force("The certificate is not on record here."),
         RenewError::Revoked => Problem::certificate_not_in_force("The certificate is revoked."),
         RenewError::Expired => Problem::certificate_not_in_force("The certificate has expired."),
+        RenewError::Superseded => Problem::certificate_not_in_force(
+            "The certificate has expired, and the device has had a newer one since: renew with that.",
+        ),
+        RenewError::NotConfirmed => Problem::renewal_not_confirmed(
+            "The certificate has expired. The device's owner, or an operator, has to confirm the renewal; then send the request again.",
+        ),
         RenewError::Retired => Problem::device_retired("A retired device gets no certificate."),
         RenewError::Store(error) => error.into(),
     }

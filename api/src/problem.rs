@@ -57,10 +57,20 @@ problems! {
     batch_full = FORBIDDEN, "batch-full", "The batch has as many devices as it may";
     device_retired = FORBIDDEN, "device-retired", "The device is retired";
     certificate_not_in_force = FORBIDDEN, "certificate-not-in-force", "The certificate is no longer in force";
+    manufacturer_certificate_used = CONFLICT, "manufacturer-certificate-used", "The manufacturer's certificate has enrolled a device";
+    manufacturer_untrusted = FORBIDDEN, "manufacturer-untrusted", "The manufacturer's authority is not trusted here";
+    renewal_not_confirmed = FORBIDDEN, "renewal-not-confirmed", "The renewal waits for a confirmation";
     key_generation_refused = FORBIDDEN, "key-generation-refused", "Keys are made by devices alone";
     claim_refused = FORBIDDEN, "claim-refused", "Unknown device or wrong claim code";
     already_claimed = CONFLICT, "already-claimed", "The device has an owner";
     device_not_reachable = CONFLICT, "device-not-reachable", "The device is not connected";
+    claim_window_shut = FORBIDDEN, "claim-window-shut", "The device was not switched on lately";
+    claim_code_over = FORBIDDEN, "claim-code-over", "The claim code was used or has expired";
+    invite_refused = FORBIDDEN, "invite-refused", "The invite is unknown or over";
+    invite_for_another = FORBIDDEN, "invite-for-another", "The invite is for another";
+    idempotency_in_progress = CONFLICT, "idempotency-in-progress", "The first request is not answered yet";
+    idempotency_key_reused = UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key belongs to another request";
+    request_timeout = REQUEST_TIMEOUT, "request-timeout", "The request took too long to arrive";
     too_many_requests = TOO_MANY_REQUESTS, "too-many-requests", "Too many requests";
     unavailable = SERVICE_UNAVAILABLE, "unavailable", "The service can't answer now";
     internal = INTERNAL_SERVER_ERROR, "internal", "Something is wrong with the server";
@@ -70,6 +80,16 @@ impl Problem {
     /// The same problem with a time after which to try again.
     pub(crate) fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// The kind of problem, for the log.
+    pub(crate) fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// Whether it may be another answer soon: the database is away.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE.as_u16()
     }
 
     /// The same problem under another status.

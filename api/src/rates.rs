@@ -6,15 +6,51 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use ring::digest;
+
 use crate::Problem;
 
-/// Requests a minute on the endpoints that sign and claim. A quiet asker may use up a minute's budget at once.
+/// Requests a minute. A quiet asker may use up a minute's budget at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
-    /// Of one address; of IPv6, of one network of 64 bits.
+    /// Of one address, on the endpoints that sign and claim; of IPv6, of one network of 64 bits.
     pub per_address: u32,
-    /// Of one device or person, once known.
+    /// Of one device or person, once known, on the same.
     pub per_subject: u32,
+    /// Of one address, whatever is asked.
+    pub requests_per_address: u32,
+    /// With one token, whatever is asked.
+    pub requests_per_token: u32,
+}
+
+/// What is left of a budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    limit: u32,
+    remaining: u32,
+    reset_s: u64,
+}
+
+impl Allowance {
+    /// The one with less left.
+    pub(crate) fn tighter(self, other: Self) -> Self {
+        if self.remaining < other.remaining { self } else { other }
+    }
+
+    /// Says it in headers: the limit of a minute, what is left of it, and in how many seconds all of it is there again.
+    pub(crate) fn write(self, headers: &mut HeaderMap) {
+        if self.limit == 0 {
+            return;
+        }
+        for (name, value) in [
+            ("ratelimit-limit", u64::from(self.limit)),
+            ("ratelimit-remaining", u64::from(self.remaining)),
+            ("ratelimit-reset", self.reset_s),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
+        }
+    }
 }
 
 /// The budgets, as they are at this moment.
@@ -22,23 +58,44 @@ pub struct Rates {
 pub struct RateLimits {
     addresses: Budgets<IpAddr>,
     subjects: Budgets<String>,
+    requests_of_addresses: Budgets<IpAddr>,
+    requests_of_tokens: Budgets<[u8; 32]>,
 }
 
 impl RateLimits {
     /// Full budgets for everybody.
     #[must_use]
     pub fn new(rates: Rates) -> Self {
-        Self { addresses: Budgets::new(rates.per_address), subjects: Budgets::new(rates.per_subject) }
+        Self {
+            addresses: Budgets::new(rates.per_address),
+            subjects: Budgets::new(rates.per_subject),
+            requests_of_addresses: Budgets::new(rates.requests_per_address),
+            requests_of_tokens: Budgets::new(rates.requests_per_token),
+        }
     }
 
     /// Takes one request from an address's budget.
     pub(crate) fn address(&self, address: IpAddr) -> Result<(), Problem> {
-        self.addresses.take(network(address), Instant::now()).map_err(|wait| too_many("this address", wait))
+        self.addresses.take(network(address), Instant::now()).1.map_err(|wait| too_many("this address", wait))
     }
 
     /// Takes one request from the budget of a device or a person.
     pub(crate) fn subject(&self, subject: &str) -> Result<(), Problem> {
-        self.subjects.take(subject.to_owned(), Instant::now()).map_err(|wait| too_many(subject, wait))
+        self.subjects.take(subject.to_owned(), Instant::now()).1.map_err(|wait| too_many(subject, wait))
+    }
+
+    /// Takes any request from an address's budget.
+    pub(crate) fn request_of_address(&self, address: IpAddr) -> (Allowance, Result<(), Problem>) {
+        let (allowance, taken) = self.requests_of_addresses.take(network(address), Instant::now());
+        (allowance, taken.map_err(|wait| too_many("this address", wait)))
+    }
+
+    /// Takes any request from the budget of a token, good or not.
+    pub(crate) fn request_of_token(&self, authorization: &[u8]) -> (Allowance, Result<(), Problem>) {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, authorization).as_ref());
+        let (allowance, taken) = self.requests_of_tokens.take(hash, Instant::now());
+        (allowance, taken.map_err(|wait| too_many("this token", wait)))
     }
 }
 
@@ -65,6 +122,7 @@ struct Budgets<K> {
     interval: Duration,
     /// How far ahead of now the moment may be.
     burst: Duration,
+    limit: u32,
     full_at: Mutex<HashMap<K, Instant>>,
 }
 
@@ -74,24 +132,34 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 impl<K: Eq + Hash> Budgets<K> {
     fn new(per_minute: u32) -> Self {
-        Self { interval: MINUTE / per_minute.max(1), burst: MINUTE, full_at: Mutex::default() }
+        let limit = per_minute.max(1);
+        Self { interval: MINUTE / limit, burst: MINUTE, limit, full_at: Mutex::default() }
     }
 
     /// Takes one, or says how long to wait for it. A refusal costs nothing.
-    fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
+    fn take(&self, key: K, now: Instant) -> (Allowance, Result<(), Duration>) {
         let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
         if full_at.len() >= ASKERS_MAX {
             full_at.retain(|_, at| *at > now);
         }
-        let next = full_at.get(&key).map_or(now, |at| (*at).max(now)) + self.interval;
+        let before = full_at.get(&key).map_or(now, |at| (*at).max(now));
+        let next = before + self.interval;
         let wait = next.saturating_duration_since(now + self.burst);
         if !wait.is_zero() {
-            return Err(wait);
+            return (self.allowance(before, now), Err(wait));
         }
         if full_at.len() < ASKERS_MAX || full_at.contains_key(&key) {
             full_at.insert(key, next);
         }
-        Ok(())
+        (self.allowance(next, now), Ok(()))
+    }
+
+    fn allowance(&self, full_at: Instant, now: Instant) -> Allowance {
+        let used = full_at.saturating_duration_since(now);
+        let left = self.burst.saturating_sub(used);
+        let remaining = left.as_nanos() / self.interval.as_nanos().max(1);
+        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX).min(self.limit);
+        Allowance { limit: self.limit, remaining, reset_s: used.as_secs() + u64::from(used.subsec_nanos() > 0) }
     }
 }
 
@@ -103,18 +171,20 @@ mod tests {
     fn a_budget_is_used_up_and_fills_again() {
         let budgets = Budgets::new(6);
         let start = Instant::now();
+        let (allowance, _) = budgets.take("three", start);
+        assert_eq!(allowance, Allowance { limit: 6, remaining: 5, reset_s: 10 });
         for _ in 0..6 {
-            budgets.take("one", start).unwrap();
+            budgets.take("one", start).1.unwrap();
         }
-        assert_eq!(budgets.take("one", start), Err(Duration::from_secs(10)));
-        assert_eq!(budgets.take("one", start + Duration::from_secs(9)), Err(Duration::from_secs(1)));
-        budgets.take("two", start).unwrap();
-        budgets.take("one", start + Duration::from_secs(10)).unwrap();
-        assert!(budgets.take("one", start + Duration::from_secs(10)).is_err());
+        assert_eq!(budgets.take("one", start).1, Err(Duration::from_secs(10)));
+        assert_eq!(budgets.take("one", start + Duration::from_secs(9)).1, Err(Duration::from_secs(1)));
+        budgets.take("two", start).1.unwrap();
+        budgets.take("one", start + Duration::from_secs(10)).1.unwrap();
+        assert!(budgets.take("one", start + Duration::from_secs(10)).1.is_err());
         for _ in 0..6 {
-            budgets.take("one", start + MINUTE * 3).unwrap();
+            budgets.take("one", start + MINUTE * 3).1.unwrap();
         }
-        assert!(budgets.take("one", start + MINUTE * 3).is_err());
+        assert!(budgets.take("one", start + MINUTE * 3).1.is_err());
     }
 
     #[test]

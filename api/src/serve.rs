@@ -11,8 +11,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use mooring_auth::{HttpsPeers, Shown};
 use mooring_certs::ACME_TLS_ALPN;
 use mooring_server::TlsConfigs;
+use rustls::pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -23,9 +25,38 @@ use tower::ServiceExt as _;
 #[derive(Clone, Copy, Debug)]
 pub struct PeerAddress(pub SocketAddr);
 
-/// The verified leaf certificate of the peer, DER, when it showed one.
+/// The verified leaf certificate of the peer, DER, when it showed one that is ours and in force.
 #[derive(Clone, Debug)]
 pub struct PeerCertificate(pub Option<Arc<[u8]>>);
+
+/// The certificate that the peer showed, whatever it is good for; [`PeerCertificate`] has those in force alone.
+#[derive(Clone, Debug)]
+pub struct PeerShown(pub Option<Arc<ShownCertificate>>);
+
+/// A verified certificate, and what it is good for.
+#[derive(Debug)]
+pub struct ShownCertificate {
+    /// The leaf, DER.
+    pub leaf: Arc<[u8]>,
+    /// What it is good for.
+    pub shown: Shown,
+}
+
+impl ShownCertificate {
+    /// Asks again what the handshake has asked: rustls hands on the certificate, and not what the verifier found.
+    fn of(connection: &rustls::ServerConnection, peers: &HttpsPeers) -> Option<Self> {
+        let (leaf, intermediates) = connection.peer_certificates()?.split_first()?;
+        let shown = peers.check(leaf, intermediates, UnixTime::now()).ok()?;
+        Some(Self { leaf: Arc::from(leaf.as_ref()), shown })
+    }
+
+    fn in_force(&self) -> Option<Arc<[u8]>> {
+        match self.shown {
+            Shown::InForce(_) => Some(Arc::clone(&self.leaf)),
+            Shown::Late(_) | Shown::Manufacturer { .. } => None,
+        }
+    }
+}
 
 /// What a listener takes at most.
 #[derive(Clone, Copy, Debug)]
@@ -41,15 +72,24 @@ pub struct HttpLimits {
 /// One listening socket with what answers on it.
 pub struct Service {
     listener: TcpListener,
-    tls: Option<Arc<dyn TlsConfigs>>,
+    tls: Option<Tls>,
     router: Router,
     limits: HttpLimits,
+}
+
+/// How a listener speaks TLS, and who tells what client certificates are good for.
+#[derive(Clone)]
+pub struct Tls {
+    /// The configuration of each handshake.
+    pub configs: Arc<dyn TlsConfigs>,
+    /// The verifier that is in it.
+    pub peers: HttpsPeers,
 }
 
 impl Service {
     /// Answers with `router` on `listener`; over TLS when `tls` is given.
     #[must_use]
-    pub fn new(listener: TcpListener, tls: Option<Arc<dyn TlsConfigs>>, router: Router, limits: HttpLimits) -> Self {
+    pub fn new(listener: TcpListener, tls: Option<Tls>, router: Router, limits: HttpLimits) -> Self {
         Self { listener, tls, router, limits }
     }
 
@@ -63,7 +103,7 @@ impl Service {
                 _ = stop.wait_for(|stop| *stop) => break,
             };
             let connection = Connection {
-                tls: self.tls.as_ref().map(|tls| tls.current()),
+                tls: self.tls.as_ref().map(|tls| (tls.configs.current(), tls.peers.clone())),
                 router: self.router.clone(),
                 header_timeout: self.limits.header_timeout,
                 address,
@@ -99,7 +139,7 @@ impl Service {
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 struct Connection {
-    tls: Option<Arc<rustls::ServerConfig>>,
+    tls: Option<(Arc<rustls::ServerConfig>, HttpsPeers)>,
     router: Router,
     header_timeout: Duration,
     address: SocketAddr,
@@ -111,16 +151,15 @@ impl Connection {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY can't be set");
         }
-        let Some(config) = self.tls.clone() else {
+        let Some((config, peers)) = self.tls.clone() else {
             return self.serve_http(socket, None).await;
         };
         match tokio::time::timeout(self.header_timeout, TlsAcceptor::from(config).accept(socket)).await {
             // Whoever validates a name for ACME has seen what it came for, and nothing is said. [RFC 8737, 4]
             Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS_ALPN) => {}
             Ok(Ok(stream)) => {
-                let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-                let certificate = leaf.map(|leaf| Arc::from(leaf.as_ref()));
-                self.serve_http(stream, certificate).await;
+                let shown = ShownCertificate::of(stream.get_ref().1, &peers).map(Arc::new);
+                self.serve_http(stream, shown).await;
             }
             Ok(Err(error)) => tracing::debug!(address = %self.address, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(address = %self.address, "TLS handshake took too long"),
@@ -130,12 +169,14 @@ impl Connection {
     async fn serve_http(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        certificate: Option<Arc<[u8]>>,
+        shown: Option<Arc<ShownCertificate>>,
     ) {
         let (router, address) = (self.router, self.address);
         let service = TowerToHyperService::new(router.map_request(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(PeerAddress(address));
-            request.extensions_mut().insert(PeerCertificate(certificate.clone()));
+            let in_force = shown.as_ref().and_then(|shown| shown.in_force());
+            request.extensions_mut().insert(PeerCertificate(in_force));
+            request.extensions_mut().insert(PeerShown(shown.clone()));
             request
         }));
         let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mooring_certs::{
-    Authority, CertId, CertStatus, Crl, CrlEntry, KeyId, OcspFailure, OcspRequest, OcspResponder, RevocationReason,
+    CertId, CertStatus, Crl, CrlEntry, KeyId, LiveAuthority, OcspFailure, OcspRequest, OcspResponder, RevocationReason,
     Validity,
 };
 use mooring_store::{Store, StoreError};
@@ -18,7 +18,7 @@ pub struct StatusDesk(Arc<Desk>);
 
 struct Desk {
     store: Store,
-    authority: Arc<Authority>,
+    authority: LiveAuthority,
     revoker: Revoker,
     lists: Mutex<HashMap<KeyId, List>>,
     responders: Mutex<HashMap<KeyId, Arc<OcspResponder>>>,
@@ -44,7 +44,7 @@ const RESPONDER_LIFETIME: Duration = Duration::days(7);
 impl StatusDesk {
     /// What `store` has on record of the certificates of `authority`.
     #[must_use]
-    pub fn new(store: Store, authority: Arc<Authority>, revoker: Revoker) -> Self {
+    pub fn new(store: Store, authority: LiveAuthority, revoker: Revoker) -> Self {
         let (lists, responders) = Default::default();
         Self(Arc::new(Desk { store, authority, revoker, lists, responders }))
     }
@@ -67,7 +67,11 @@ impl StatusDesk {
                 Some(CrlEntry { serial, revoked_at: row.revoked_at, reason: reason(row.reason) })
             })
             .collect();
-        let crl = desk.authority.crl(issuer, &entries, now, now + LIST_LIFETIME).map_err(|error| internal(&error))?;
+        let crl = desk
+            .authority
+            .current()
+            .crl(issuer, &entries, now, now + LIST_LIFETIME)
+            .map_err(|error| internal(&error))?;
         let crl = Arc::new(crl);
         lock(&desk.lists).insert(issuer, List { crl: Arc::clone(&crl), revision, made_at: now });
         Ok(crl)
@@ -77,12 +81,13 @@ impl StatusDesk {
     pub(crate) async fn answer(&self, request: &[u8]) -> Result<Vec<u8>, OcspFailure> {
         let request = OcspRequest::parse(request).map_err(|_| OcspFailure::MalformedRequest)?;
         let now = OffsetDateTime::now_utc();
-        let issuers = request.certificates.iter().map(|certificate| self.0.authority.ocsp_issuer(certificate));
+        let authority = self.0.authority.current();
+        let issuers = request.certificates.iter().map(|certificate| authority.ocsp_issuer(certificate));
         // One answer has one signature: it is by the issuer of the first certificate that is one of ours.
         let issuer = issuers.flatten().next().ok_or(OcspFailure::Unauthorized)?;
         let mut statuses = Vec::with_capacity(request.certificates.len());
         for certificate in &request.certificates {
-            let known = if self.0.authority.ocsp_issuer(certificate) == Some(issuer) {
+            let known = if authority.ocsp_issuer(certificate) == Some(issuer) {
                 self.status(issuer, certificate).await.map_err(|error| {
                     tracing::warn!(%error, "an OCSP request could not be answered");
                     OcspFailure::TryLater
@@ -120,7 +125,8 @@ impl StatusDesk {
         {
             return Ok(Arc::clone(current));
         }
-        let made = Arc::new(self.0.authority.ocsp_responder(issuer, &Validity::new(now, RESPONDER_LIFETIME))?);
+        let made =
+            Arc::new(self.0.authority.current().ocsp_responder(issuer, &Validity::new(now, RESPONDER_LIFETIME))?);
         responders.insert(issuer, Arc::clone(&made));
         Ok(made)
     }

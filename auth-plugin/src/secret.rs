@@ -26,6 +26,10 @@ pub enum SecretKind {
     Enrolment,
     /// A bearer token of the HTTP API.
     ApiToken,
+    /// The password with which a device connects where it has no certificate.
+    DevicePassword,
+    /// The code of an invite: who has it may accept.
+    Invite,
 }
 
 impl SecretKind {
@@ -35,6 +39,8 @@ impl SecretKind {
         match self {
             Self::Enrolment => "mes_",
             Self::ApiToken => "mtk_",
+            Self::DevicePassword => "mdp_",
+            Self::Invite => "miv_",
         }
     }
 }
@@ -168,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_secret_that_was_shown_is_recognised() {
-        for kind in [SecretKind::Enrolment, SecretKind::ApiToken] {
+        for kind in [SecretKind::Enrolment, SecretKind::ApiToken, SecretKind::DevicePassword, SecretKind::Invite] {
             let secret = Secret::generate(kind).unwrap();
             let presented = Secret::parse(kind, secret.reveal()).unwrap();
             assert!(hashes_are_equal(&secret.hash(), &presented.hash()));

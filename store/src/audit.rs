@@ -81,6 +81,12 @@ impl Store {
         page.page(&rows, audit_row, |row| row.seq.to_string())
     }
 
+    /// The hash of a row, when there is such a row: whoever wrote one down earlier compares it, and sees whether the end was cut off since.
+    pub async fn audit_hash(&self, seq: u64) -> Result<Option<[u8; 32]>> {
+        let row = self.row("SELECT hash FROM audit WHERE seq = $1", &params![position_param(seq)?]).await?;
+        row.map(|row| row.hash("hash")).transpose()
+    }
+
     /// Reads the whole audit log and checks each hash.
     pub async fn verify_audit(&self) -> Result<AuditVerdict> {
         let (mut rows, mut head) = (0, NO_HASH);

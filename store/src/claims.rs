@@ -214,7 +214,13 @@ pub(crate) async fn transfer(tx: &mut Tx, device: Uuid, from: Uuid, to: Uuid, no
     Ok(Transfer { id, device, from, to, at: truncate_to_micros(now), receipt })
 }
 
-pub(crate) async fn change_owner(tx: &mut Tx, device: Uuid, from: Uuid, to: Option<Uuid>, now: OffsetDateTime) -> Result<()> {
+pub(crate) async fn change_owner(
+    tx: &mut Tx,
+    device: Uuid,
+    from: Uuid,
+    to: Option<Uuid>,
+    now: OffsetDateTime,
+) -> Result<()> {
     let sql = "UPDATE devices SET owner_id = $3, claimed_at = $4, name = '', room_id = NULL, password_hash = NULL, \
          history_from = $5, version = version + 1 WHERE id = $1 AND owner_id = $2";
     match tx.execute(sql, &params![device, from, to, to.map(|_| now), now]).await? {

@@ -217,6 +217,13 @@ impl Store {
         Ok(self.execute(sql, &params![id, now]).await? == 1)
     }
 
+    /// The address of a user's account that is known to be the user's: it was verified.
+    pub async fn verified_email(&self, user: Uuid) -> Result<Option<String>> {
+        let sql = "SELECT email FROM users JOIN accounts ON accounts.user_id = users.id \
+             WHERE users.id = $1 AND verified_at IS NOT NULL AND email IS NOT NULL";
+        self.row(sql, &params![user]).await?.map(|row| row.get("email")).transpose()
+    }
+
     /// Accepts an invite: once, whoever else tries at the same time.
     pub async fn accept_invite(
         &self,

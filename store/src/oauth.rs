@@ -280,12 +280,19 @@ impl Store {
         Ok(ended)
     }
 
-    /// Ends all families of a person, as a password change or a sign-out everywhere does, and gives them.
-    pub async fn end_oauth_families_of_user(&self, user: Uuid, reason: &str, now: OffsetDateTime) -> Result<Vec<Uuid>> {
-        let sql = "UPDATE oauth_families SET ended_at = $2, end_reason = $3 \
-             WHERE user_id = $1 AND ended_at IS NULL RETURNING id";
+    /// Ends all families of a person, but for those of the browser session that is kept, as a change of password or a sign-out everywhere does,
+    /// and gives them.
+    pub async fn end_oauth_families_of_user(
+        &self,
+        user: Uuid,
+        kept: Option<Uuid>,
+        reason: &str,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Uuid>> {
+        let sql = "UPDATE oauth_families SET ended_at = $2, end_reason = $3 WHERE user_id = $1 AND ended_at IS NULL \
+             AND (browser_session IS NULL OR browser_session <> $4) RETURNING id";
         let mut tx = self.begin().await?;
-        let rows = tx.rows(sql, &params![user, now, reason]).await?;
+        let rows = tx.rows(sql, &params![user, now, reason, kept.unwrap_or(Uuid::nil())]).await?;
         tx.commit().await?;
         rows.iter().map(|row| row.get("id")).collect()
     }

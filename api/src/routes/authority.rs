@@ -15,5 +15,5 @@ use crate::ApiContext;
     security(())
 )]
 pub(super) async fn bundle(State(context): State<ApiContext>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/pem-certificate-chain")], context.authority.bundle_pem())
+    ([(header::CONTENT_TYPE, "application/pem-certificate-chain")], context.authority.current().bundle_pem())
 }

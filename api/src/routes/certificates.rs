@@ -10,7 +10,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::enrolment::Proof;
-use crate::{ApiContext, PeerAddress, PeerCertificate, Problem};
+use crate::{ApiContext, PeerAddress, PeerShown, Problem};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,7 +24,9 @@ pub(super) struct SignQuery {
 /// name and extension of the certificate is set by the authority.
 ///
 /// A device shows its one-time enrolment secret; to renew, it connects with the certificate that is in force instead, with the same key in the
-/// request or a new one. The old certificate stays valid until its end. An operator's token signs for any device.
+/// request or a new one. The old certificate stays valid until its end; a device's certificate that has ended can be renewed for a time of grace,
+/// if the operator allows it, and if need be after its owner has confirmed it. A device with a certificate of a manufacturer whose authority is
+/// trusted enrols itself with that, once. An operator's token signs for any device.
 #[utoipa::path(
     post, path = "/v1/certificates", tag = "certificates",
     params(("device" = Option<Uuid>, Query, description = "With an operator's token: for which device")),
@@ -46,7 +48,7 @@ pub(super) struct SignQuery {
 pub(super) async fn sign(
     State(context): State<ApiContext>,
     Extension(PeerAddress(address)): Extension<PeerAddress>,
-    Extension(PeerCertificate(certificate)): Extension<PeerCertificate>,
+    Extension(PeerShown(shown)): Extension<PeerShown>,
     query: Result<Query<SignQuery>, QueryRejection>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -55,7 +57,7 @@ pub(super) async fn sign(
     let Query(SignQuery { device }) = query?;
     let body =
         body.map_err(|error| Problem::body_too_large(format!("A signing request has under 16 KiB: {error}.")))?;
-    let proof = Proof::read(&context, &headers, certificate.as_deref(), device).await?;
+    let proof = Proof::read(&context, &headers, shown.as_deref(), device).await?;
     let issued = proof.issue(&context, &body).await?;
     Ok((StatusCode::CREATED, [(header::CONTENT_TYPE, "application/pem-certificate-chain")], issued.chain_pem))
 }

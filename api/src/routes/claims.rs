@@ -5,8 +5,7 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
-use mooring_auth::ClaimCode;
-use mooring_certs::DeviceId;
+use mooring_auth::{ClaimCode, Secret, SecretKind};
 use mooring_store::ClaimError;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -14,7 +13,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::caller::{Caller, Scope};
+use crate::caller::Caller;
 use crate::{ApiContext, PeerAddress, Problem};
 
 /// What the label on a device says.
@@ -28,31 +27,32 @@ pub(super) struct ClaimRequest {
     claim_code: String,
 }
 
-/// The claim that was made.
+/// The claim that was made, and what the phone passes on to the device.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ClaimBody {
     /// The device that is yours now.
     device_id: Uuid,
+    /// Where it connects to.
+    #[schema(example = "mqtts://mooring.example.com:8883")]
+    endpoint: String,
+    /// Whom it trusts there: the root certificate, PEM.
+    trust_anchor: String,
+    /// The password with which it connects, where that is required: shown this once. The user name is its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_password: Option<String>,
 }
 
 /// Claim a device
 ///
-/// With what its label says. A device that has an owner is refused, without telling whose it is.
+/// With what its label says. A device that has an owner is refused, without telling whose it is. A code is good once, and, where the operator says
+/// so, only for a while after the device was switched on.
 #[utoipa::path(
-    post, path = "/v1/claims", tag = "devices", request_body = ClaimRequest,
+    post, path = "/v1/claims", tag = "devices",
+    request_body(content = ClaimRequest, example = json!({"device_id": "019edb57-0000-7000-8000-000000000000", "claim_code": "7F3K-9QXM-2R8T-W4BN"})),
     responses(
         (status = 201, description = "The device is yours", body = ClaimBody),
-        (status = 400, description = "The body is not usable", body = Problem, content_type = "application/problem+json"),
-        (status = 401, description = "No valid token", body = Problem, content_type = "application/problem+json"),
-        (status = 403, description = "Unknown device or wrong code, or the token lacks the scope devices:write", body = Problem, content_type = "application/problem+json"),
         (status = 409, description = "The device has an owner", body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = Problem, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not declared as JSON", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "The body lacks a field", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "Too many requests of this address, person or device", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "The database is away", body = Problem, content_type = "application/problem+json"),
     ),
-    security(("token" = []))
 )]
 pub(super) async fn claim(
     State(context): State<ApiContext>,
@@ -61,28 +61,44 @@ pub(super) async fn claim(
     body: Result<Json<ClaimRequest>, JsonRejection>,
 ) -> Result<impl IntoResponse, Problem> {
     context.rates.address(address.ip())?;
-    caller.require(Scope::DevicesWrite)?;
     context.rates.subject(&caller.actor())?;
     let Json(ClaimRequest { device_id, claim_code }) = body?;
+    // Many guessers with an account each share the budget of the device.
+    context.rates.subject(&format!("claims of {device_id}"))?;
     let (user, now) = (caller.user()?, OffsetDateTime::now_utc());
     let code = ClaimCode::parse(&claim_code);
     let code = code
         .ok_or_else(|| Problem::claim_refused("A claim code has 16 letters and digits, as on the device's label."))?;
-    context.store.claim_device(user, device_id, &code.hash(), now).await.map_err(|error| match error {
+    let claimed = context.store.claim_device_by(&context.claims.policy, user, device_id, &code.hash(), now).await;
+    claimed.map_err(refused)?;
+    context.sharing.owner_changed(device_id, Some(user));
+    let device_password = make_password(&context, device_id).await?;
+    let subject = format!("device:{device_id}");
+    context.store.append_audit(&caller.actor(), "device.claim", &subject, &json!({}), now).await?;
+    let endpoint = context.claims.endpoint.clone();
+    let trust_anchor = context.authority.current().root_pem().to_owned();
+    Ok((StatusCode::CREATED, Json(ClaimBody { device_id, endpoint, trust_anchor, device_password })))
+}
+
+fn refused(error: ClaimError) -> Problem {
+    match error {
         ClaimError::WrongCodeOrUnknown => {
             Problem::claim_refused("Check the id and the code against the device's label.")
         }
         ClaimError::AlreadyClaimed => Problem::already_claimed("Its owner has to release it first."),
-        ClaimError::CodeIsOver => {
-            Problem::claim_refused("The claim code was used, or its time is over: ask the maker for a new one.")
-        }
-        ClaimError::WindowIsShut => Problem::claim_refused("Switch the device off and on again, then claim it soon."),
+        ClaimError::CodeIsOver => Problem::claim_code_over("Ask the maker, or the operator, for a new code."),
+        ClaimError::WindowIsShut => Problem::claim_window_shut("Switch it off and on again, then claim it soon."),
         ClaimError::Store(error) => error.into(),
-    })?;
-    for identity in context.rights.set_owner(DeviceId::from(device_id), Some(user)) {
-        context.node.access_changed(Some(&identity));
     }
-    let subject = format!("device:{device_id}");
-    context.store.append_audit(&caller.actor(), "device.claim", &subject, &json!({}), now).await?;
-    Ok((StatusCode::CREATED, Json(ClaimBody { device_id })))
+}
+
+/// The password with which a device connects, where the operator wants one.
+async fn make_password(context: &ApiContext, device: Uuid) -> Result<Option<String>, Problem> {
+    if !context.claims.device_passwords {
+        return Ok(None);
+    }
+    let secret = Secret::generate(SecretKind::DevicePassword)
+        .map_err(|_| Problem::internal("The system has no random numbers."))?;
+    context.store.set_device_password(device, Some(&secret.hash())).await?;
+    Ok(Some(secret.reveal().to_owned()))
 }

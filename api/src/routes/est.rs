@@ -11,7 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use mooring_certs::certs_only;
 
 use crate::enrolment::Proof;
-use crate::{ApiContext, PeerAddress, PeerCertificate, Problem};
+use crate::{ApiContext, PeerAddress, PeerShown, Problem};
 
 const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
 /// RFC 2045, 6.8: lines of base64 have at most 76 characters.
@@ -26,14 +26,14 @@ const LINE_CHARS: usize = 76;
     security(())
 )]
 pub(super) async fn ca_certificates(State(context): State<ApiContext>) -> Response {
-    let certificates = context.authority.certificates();
+    let certificates = context.authority.current().certificates();
     base64_answer(CERTS_ONLY, &certs_only(&certificates))
 }
 
 /// Enrol (EST)
 ///
 /// The body is a PKCS #10 request in base64 of DER; PEM and DER are taken, too. Shows the device's one-time secret by HTTP Basic, or the
-/// certificate in force in the handshake.
+/// certificate in force, or that of its manufacturer, in the handshake.
 #[utoipa::path(
     post, path = "/.well-known/est/simpleenroll", tag = "est",
     request_body(content = String, content_type = "application/pkcs10", description = "The signing request"),
@@ -53,14 +53,14 @@ pub(super) async fn ca_certificates(State(context): State<ApiContext>) -> Respon
 pub(super) async fn simple_enrol(
     State(context): State<ApiContext>,
     Extension(PeerAddress(address)): Extension<PeerAddress>,
-    Extension(PeerCertificate(certificate)): Extension<PeerCertificate>,
+    Extension(PeerShown(shown)): Extension<PeerShown>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Response> {
     let enrolled = async {
         context.rates.address(address.ip())?;
         let body = signing_request(&body.map_err(|error| too_large(&error))?)?;
-        let proof = Proof::read(&context, &headers, certificate.as_deref(), None).await?;
+        let proof = Proof::read(&context, &headers, shown.as_deref(), None).await?;
         proof.issue(&context, &body).await
     };
     let issued = enrolled.await.map_err(challenge)?;
@@ -89,15 +89,15 @@ pub(super) async fn simple_enrol(
 pub(super) async fn simple_reenrol(
     State(context): State<ApiContext>,
     Extension(PeerAddress(address)): Extension<PeerAddress>,
-    Extension(PeerCertificate(certificate)): Extension<PeerCertificate>,
+    Extension(PeerShown(shown)): Extension<PeerShown>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     context.rates.address(address.ip())?;
     let body = signing_request(&body.map_err(|error| too_large(&error))?)?;
-    let leaf = certificate.ok_or_else(|| {
+    let shown = shown.ok_or_else(|| {
         Problem::unauthorized("Connect with the certificate that is to be renewed: `curl --cert --key`.")
     })?;
-    let issued = Proof::of_certificate(&context, &leaf)?.issue(&context, &body).await?;
+    let issued = Proof::of_certificate(&context, &shown)?.issue(&context, &body).await?;
     Ok(base64_answer(CERTS_ONLY, &certs_only(&[issued.der])))
 }
 

@@ -4,6 +4,8 @@ use mooring_store::{Cursor, PageRequest};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::Problem;
+
 /// Which page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -16,12 +18,15 @@ pub(super) struct PageQuery {
 }
 
 impl PageQuery {
-    pub(super) fn request(&self) -> PageRequest {
+    pub(super) fn request(&self) -> Result<PageRequest, Problem> {
         let limit = self.limit.unwrap_or(100);
-        match &self.cursor {
+        if !(1..=PageRequest::LIMIT_MAX).contains(&limit) {
+            return Err(Problem::invalid_request(format!("limit is between 1 and {}.", PageRequest::LIMIT_MAX)));
+        }
+        Ok(match &self.cursor {
             Some(cursor) => PageRequest::after(Cursor::from(cursor.clone()), limit),
             None => PageRequest::first(limit),
-        }
+        })
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn list(
     let Path(name) = name?;
     let none = || Problem::not_found("There are devices.crl, clients.crl and servers.crl, and each as .pem.");
     let (label, kind) = name.rsplit_once('.').ok_or_else(none)?;
-    let issuer = context.authority.issuer_of_label(label).ok_or_else(none)?;
+    let issuer = context.authority.current().issuer_of_label(label).ok_or_else(none)?;
     match kind {
         "crl" => {
             let list = context.status.list(issuer).await?;
@@ -64,8 +64,9 @@ pub(super) async fn issuer(
 ) -> Result<Response, Problem> {
     let Path(name) = name?;
     let label = name.strip_suffix(".cer");
-    let issuer = label.and_then(|label| context.authority.issuer_of_label(label));
-    let certificate = issuer.and_then(|issuer| context.authority.issuer_certificate(issuer));
+    let authority = context.authority.current();
+    let issuer = label.and_then(|label| authority.issuer_of_label(label));
+    let certificate = issuer.and_then(|issuer| authority.issuer_certificate(issuer));
     let certificate =
         certificate.ok_or_else(|| Problem::not_found("There are devices.cer, clients.cer and servers.cer."))?;
     Ok(([(header::CONTENT_TYPE, "application/pkix-cert")], certificate.to_vec()).into_response())

@@ -4,6 +4,7 @@
 
 mod example;
 mod load;
+mod people;
 mod public_certificate;
 mod settings;
 mod value;
@@ -19,6 +20,7 @@ use mooring_server::{ConnectionLimits, Network};
 
 pub(crate) use example::example;
 pub(crate) use load::load;
+pub(crate) use people::{Accounts, Mail, SmtpSecurity};
 pub(crate) use public_certificate::{AcmeOrder, PublicCertificate};
 pub(crate) use webhook::Webhook;
 
@@ -30,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) server: Server,
     pub(crate) http: Http,
+    pub(crate) claims: Claims,
     pub(crate) admin: Admin,
     pub(crate) database_url: Option<String>,
     pub(crate) acl_file: Option<PathBuf>,
@@ -37,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) scram_file: Option<PathBuf>,
     pub(crate) webhook: Webhook,
     pub(crate) oauth: Oauth,
+    pub(crate) accounts: Accounts,
+    pub(crate) mail: Mail,
     pub(crate) certificates: Certificates,
     pub(crate) public_certificate: PublicCertificate,
     pub(crate) events: Events,
@@ -99,6 +104,21 @@ pub(crate) struct Http {
     pub(crate) connections_max: usize,
     pub(crate) header_timeout_ms: u64,
     pub(crate) body_bytes_max: usize,
+    pub(crate) body_timeout_ms: u64,
+    pub(crate) json_depth_max: usize,
+    pub(crate) requests_per_address: u32,
+    pub(crate) requests_per_token: u32,
+    pub(crate) cors_origins: Vec<String>,
+}
+
+/// `[claims]`
+#[derive(Clone, Debug)]
+pub(crate) struct Claims {
+    pub(crate) power_on_minutes: u32,
+    pub(crate) code_days: u32,
+    pub(crate) code_works_again: bool,
+    pub(crate) device_password: bool,
+    pub(crate) endpoint: Option<String>,
 }
 
 /// `[admin]`
@@ -128,6 +148,8 @@ pub(crate) struct Certificates {
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) requests_per_address: u32,
     pub(crate) requests_per_device: u32,
+    pub(crate) grace_days: u32,
+    pub(crate) grace_confirmation: bool,
 }
 
 /// `[events]`
@@ -161,6 +183,18 @@ impl Default for Config {
                 connections_max: 1024,
                 header_timeout_ms: 10_000,
                 body_bytes_max: 256 * 1024,
+                body_timeout_ms: 10_000,
+                json_depth_max: 32,
+                requests_per_address: 12_000,
+                requests_per_token: 6_000,
+                cors_origins: Vec::new(),
+            },
+            claims: Claims {
+                power_on_minutes: 0,
+                code_days: 0,
+                code_works_again: true,
+                device_password: false,
+                endpoint: None,
             },
             admin: Admin { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090) },
             database_url: None,
@@ -169,6 +203,8 @@ impl Default for Config {
             scram_file: None,
             webhook: Webhook::default(),
             oauth: Oauth { issuer: None, access_token_minutes: 10, refresh_token_days: 60, signing_key_days: 90 },
+            accounts: Accounts::default(),
+            mail: Mail::default(),
             certificates: Certificates {
                 device_days: 365,
                 client_days: 90,
@@ -179,6 +215,8 @@ impl Default for Config {
                 key_file: None,
                 requests_per_address: 600,
                 requests_per_device: 10,
+                grace_days: 30,
+                grace_confirmation: false,
             },
             public_certificate: PublicCertificate::default(),
             events: Events { filters: default_event_filters(), batch_max: 5_000 },
@@ -216,6 +254,7 @@ impl Config {
             }
             listener.check().map_err(|(name, why)| (key(name), why))?;
         }
+        self.mail.check()?;
         if !self.admin.bind.ip().is_loopback() {
             return Err((
                 "admin.bind".to_owned(),

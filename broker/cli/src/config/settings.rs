@@ -8,7 +8,7 @@ use mooring_protocol::TopicFilterBuf;
 use mooring_server::{Network, NetworkError};
 
 use super::value::Value;
-use super::{ClientCertificate, Config, Kind, Listener};
+use super::{ClientCertificate, Config, Kind, Listener, SmtpSecurity};
 
 /// One setting of `T`.
 pub(super) struct Setting<T> {
@@ -52,6 +52,27 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
         |config, value| config.http.header_timeout_ms = number(value, 100, 600_000)?;
     "http.body_bytes_max" = "262144", "Largest request body. A larger one: 413.",
         |config, value| config.http.body_bytes_max = number(value, 1024, 64 * 1024 * 1024)?;
+    "http.body_timeout_ms" = "10000", "Time for a request's body to arrive. A slower one: 408.",
+        |config, value| config.http.body_timeout_ms = number(value, 100, 600_000)?;
+    "http.json_depth_max" = "32", "How deep JSON in a request may be nested. Deeper: 400.",
+        |config, value| config.http.json_depth_max = number(value, 4, 100)?;
+    "http.requests_per_address" = "12000", "Requests a minute from one address (of IPv6: from one /64). More: 429.",
+        |config, value| config.http.requests_per_address = number(value, 1, 10_000_000)?;
+    "http.requests_per_token" = "6000", "Requests a minute with one token. More: 429.",
+        |config, value| config.http.requests_per_token = number(value, 1, 10_000_000)?;
+    "http.cors_origins" = "[]", "Origins whose pages may read answers, such as [\"https://app.example.com\"]. The server's own pages need none.",
+        |config, value| config.http.cors_origins = origins(value)?;
+
+    "claims.power_on_minutes" = "0", "A device can be claimed only so long after it was switched on and came online; 0: at any time.",
+        |config, value| config.claims.power_on_minutes = number(value, 0, 100_000)?;
+    "claims.code_days" = "0", "How long a claim code is good after it was made; 0: for ever.",
+        |config, value| config.claims.code_days = number(value, 0, 36_500)?;
+    "claims.code_works_again" = "true", "Whether the code, which is printed on the device, works again once its owner has given it up. Otherwise an operator makes a new one.",
+        |config, value| config.claims.code_works_again = value.boolean()?;
+    "claims.device_password" = "false", "Whether a claim makes a password with which the device can connect (user name: its id), on listeners with allow_password.",
+        |config, value| config.claims.device_password = value.boolean()?;
+    "claims.endpoint" = "", "Where devices connect to, as a claim tells it, such as \"mqtts://mqtt.example.com:8883\". Without it: the first name of the server and its first MQTT listener.",
+        |config, value| config.claims.endpoint = Some(endpoint(value)?);
 
     "admin.bind" = "\"127.0.0.1:9090\"", "Metrics, health and the operator's interface. Loopback only.",
         |config, value| config.admin.bind = value.address()?;
@@ -93,6 +114,52 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
     "oauth.signing_key_days" = "90", "How long a key signs tokens until a new one follows it. Keys are encrypted with certificates.key_file.",
         |config, value| config.oauth.signing_key_days = number(value, 1, 3650)?;
 
+    "accounts.service" = "\"Mooring\"", "What the service is called: in mails, in authenticator apps and by passkeys.",
+        |config, value| config.accounts.service = value.text()?;
+    "accounts.sign_up" = "true", "Whether people may sign up by themselves.",
+        |config, value| config.accounts.sign_up = value.boolean()?;
+    "accounts.password_chars_min" = "12", "The fewest characters of a new password.",
+        |config, value| config.accounts.password_chars_min = number(value, 8, 64)?;
+    "accounts.breached_passwords" = "", "The file that `mooring passwords build` made: a new password that it has is refused. Without it: only the commonest, which are built in.",
+        |config, value| config.accounts.breached_passwords = Some(PathBuf::from(value.text()?));
+    "accounts.argon2_memory_kib" = "19456", "Memory of one hash of a password (argon2id), KiB. Passwords hashed otherwise are hashed anew when their owner signs in.",
+        |config, value| config.accounts.argon2_memory_kib = number(value, 8, 262_144)?;
+    "accounts.argon2_passes" = "2", "Passes over that memory.",
+        |config, value| config.accounts.argon2_passes = number(value, 1, 16)?;
+    "accounts.argon2_lanes" = "1", "Lanes of that memory.",
+        |config, value| config.accounts.argon2_lanes = number(value, 1, 16)?;
+    "accounts.hashes_max" = "2", "Passwords hashed at a time; more wait for their turn.",
+        |config, value| config.accounts.hashes_max = number(value, 1, 256)?;
+    "accounts.session_idle_days" = "14", "How long a browser stays signed in that is not used.",
+        |config, value| config.accounts.session_idle_days = number(value, 1, 3650)?;
+    "accounts.session_days" = "90", "How long it stays signed in at the most.",
+        |config, value| config.accounts.session_days = number(value, 1, 3650)?;
+    "accounts.mail_code_minutes" = "60", "How long the code or the link of a mail is good.",
+        |config, value| config.accounts.mail_code_minutes = number(value, 5, 1440)?;
+    "accounts.free_tries" = "5", "Wrong passwords or codes for one account that cost nothing. Each further one costs a wait: a second, then twice as long each time.",
+        |config, value| config.accounts.free_tries = number(value, 1, 1000)?;
+    "accounts.free_tries_of_address" = "30", "The same for one network address; an IPv6 /64 counts as one.",
+        |config, value| config.accounts.free_tries_of_address = number(value, 1, 1_000_000)?;
+    "accounts.wait_s_max" = "900", "The longest such wait, seconds.",
+        |config, value| config.accounts.wait_s_max = number(value, 1, 86_400)?;
+
+    "mail.from" = "\"Mooring <mooring@localhost>\"", "From whom mails come.",
+        |config, value| config.mail.from = mail_sender(value)?;
+    "mail.smtp_host" = "", "The mail server. Without it: each mail is a file in outbox/ of the data directory.",
+        |config, value| config.mail.smtp_host = Some(value.text()?);
+    "mail.smtp_port" = "587", "Its port.",
+        |config, value| config.mail.smtp_port = number(value, 1, 65_535)?;
+    "mail.smtp_security" = "\"starttls\"", "\"starttls\" (port 587), \"tls\" from the first byte (port 465), or \"none\" for a mail server on this machine.",
+        |config, value| config.mail.smtp_security = value.choice(&[("starttls", SmtpSecurity::StartTls), ("tls", SmtpSecurity::Tls), ("none", SmtpSecurity::None)])?;
+    "mail.smtp_user" = "", "The user name that it wants.",
+        |config, value| config.mail.smtp_user = Some(value.text()?);
+    "mail.smtp_password_file" = "", "The file whose first line is that user's password.",
+        |config, value| config.mail.smtp_password_file = Some(PathBuf::from(value.text()?));
+    "mail.smtp_trust_file" = "\"/etc/ssl/certs/ca-certificates.crt\"", "The authorities that are trusted for its certificate (PEM).",
+        |config, value| config.mail.smtp_trust_file = PathBuf::from(value.text()?);
+    "mail.smtp_timeout_ms" = "30000", "How long one mail may take. It is tried again, a few times.",
+        |config, value| config.mail.smtp_timeout_ms = number(value, 1000, 600_000)?;
+
     "certificates.device_days" = "365", "How long a device's certificate is valid.",
         |config, value| config.certificates.device_days = number(value, 1, 7300)?;
     "certificates.client_days" = "90", "How long the certificate of an app or a service is valid.",
@@ -101,6 +168,10 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
         |config, value| config.certificates.server_days = number(value, 1, 825)?;
     "certificates.enrolment_days" = "365", "How long an enrolment secret can be used.",
         |config, value| config.certificates.enrolment_days = number(value, 1, 7300)?;
+    "certificates.grace_days" = "30", "For how long after its end a device's certificate is good for one thing more: its renewal over HTTPS. 0: not at all.",
+        |config, value| config.certificates.grace_days = number(value, 0, 3650)?;
+    "certificates.grace_confirmation" = "false", "Whether the owner, or for a device without one an operator, has to confirm such a late renewal.",
+        |config, value| config.certificates.grace_confirmation = value.boolean()?;
     "certificates.public_url" = "", "Where others reach .well-known/crl/, .well-known/ca/ and ocsp, such as \"http://pki.example.com\": named in every certificate from then on.",
         |config, value| config.certificates.public_url = Some(http_url(value)?);
     "certificates.status_bind" = "", "A plain HTTP listener for these three, which are signed and need no TLS. Without it they are on the HTTPS listener alone.",
@@ -286,6 +357,36 @@ fn http_url(value: &Value) -> Result<String, String> {
     } else {
         Err("expected http://host or https://host, with a port or a path if need be".to_owned())
     }
+}
+
+fn origins(value: &Value) -> Result<Vec<String>, String> {
+    let is_origin = |origin: &str| {
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        host.is_some_and(|host| {
+            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b'*')
+        })
+    };
+    let origins = value.list()?;
+    match origins.iter().find(|origin| !is_origin(origin)) {
+        Some(origin) => Err(format!("{origin:?} is no origin: scheme and host, such as https://app.example.com")),
+        None => Ok(origins),
+    }
+}
+
+fn endpoint(value: &Value) -> Result<String, String> {
+    let url = value.text()?;
+    let rest = ["mqtt://", "mqtts://", "wss://"].iter().find_map(|scheme| url.strip_prefix(scheme));
+    if rest.is_some_and(|rest| !rest.is_empty()) && url.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(url)
+    } else {
+        Err("expected mqtts://host:port".to_owned())
+    }
+}
+
+fn mail_sender(value: &Value) -> Result<String, String> {
+    let text = value.text()?;
+    mooring_accounts::Sender::parse(&text).map_err(|error| error.to_string())?;
+    Ok(text)
 }
 
 fn networks(value: &Value) -> Result<Vec<Network>, String> {

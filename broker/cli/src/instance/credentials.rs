@@ -12,6 +12,7 @@ use mooring_auth::{
     SecretKind, TokenMethod, TokenSource, Webhook, WebhookMethod, WithWebhook, token_credential,
 };
 use mooring_core::{Access, Identity, SessionSelector};
+use mooring_oauth::Provider;
 use mooring_protocol::ReasonCode;
 use mooring_server::Node;
 use mooring_store::{Store, Token};
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
+use super::oauth::AccessTokens;
 use super::upkeep::stopped;
 use crate::config::{Config, HTTPS_LISTENER};
 
@@ -39,10 +41,11 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// To be called on the runtime that serves the database.
-    pub(super) fn new(config: &Config, store: &Store, rights: &Arc<Rights>) -> anyhow::Result<Self> {
+    pub(super) fn new(config: &Config, store: &Store, rights: &Arc<Rights>, oauth: &Provider) -> anyhow::Result<Self> {
         let live_tokens = Arc::new(LiveTokens::new());
-        let source = Box::new(StoredTokens { store: store.clone(), runtime: Handle::current() });
-        let tokens = TokenMethod::new(source, Arc::clone(rights), Arc::clone(&live_tokens), LOOKUP_MS_MAX);
+        let stored = StoredTokens { store: store.clone(), runtime: Handle::current() };
+        let sources: Vec<Box<dyn TokenSource>> = vec![Box::new(stored), Box::new(AccessTokens(oauth.clone()))];
+        let tokens = TokenMethod::new(Box::new(sources), Arc::clone(rights), Arc::clone(&live_tokens), LOOKUP_MS_MAX);
         let users = Arc::new(PasswordFileMethod::new(users(config)?, Arc::clone(rights), hashes_max())?);
         let scram_users = Arc::new(ScramUsers::parse(&scram_users(config)?)?);
         // A password that looks like a token is one: the file is asked after, and the webhook when the file does not know the name.

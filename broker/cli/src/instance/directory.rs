@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use futures_util::TryStreamExt as _;
-use mooring_auth::{Grant, RevokedSet, Rights, Role};
+use mooring_auth::{Grant, HttpsPeers, RevokedSet, Rights, Role};
 use mooring_certs::{DeviceId, KeyId, Serial};
 use mooring_server::Node;
 use mooring_store::{Store, StoreError};
-use time::OffsetDateTime;
+use rustls::pki_types::CertificateDer;
+use time::{Duration, OffsetDateTime};
 
 use crate::data_dir::{DataDir, write_whole};
 
@@ -20,13 +21,61 @@ pub(super) struct Directory {
     revoked: Arc<RevokedSet>,
     copy: PathBuf,
     is_loaded: bool,
+    /// How long revocations are kept in mind after their certificates' end: as long as these could be renewed.
+    grace: Duration,
+    /// Who has to know the manufacturers' authorities, and when they were last told.
+    peers: Option<HttpsPeers>,
+    told_at: Option<OffsetDateTime>,
     /// How many revocations the copy on disk has.
     copied: Option<usize>,
 }
 
 impl Directory {
     pub(super) fn new(store: Store, rights: Arc<Rights>, revoked: Arc<RevokedSet>, data_dir: &DataDir) -> Self {
-        Self { store, rights, revoked, copy: data_dir.revoked_copy(), is_loaded: false, copied: None }
+        Self {
+            store,
+            rights,
+            revoked,
+            copy: data_dir.revoked_copy(),
+            is_loaded: false,
+            grace: Duration::ZERO,
+            peers: None,
+            told_at: None,
+            copied: None,
+        }
+    }
+
+    /// Keeps revocations in mind for so long after their certificates' end.
+    pub(super) fn with_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// Tells the HTTPS listener which manufacturers' authorities are trusted, now and when that changes.
+    pub(super) async fn tell(&mut self, peers: HttpsPeers) {
+        self.peers = Some(peers);
+        self.tell_manufacturers().await;
+    }
+
+    /// Those that were told before stay in force while the database is away.
+    async fn tell_manufacturers(&mut self) {
+        let now = OffsetDateTime::now_utc();
+        let Some(peers) = &self.peers else { return };
+        if self.told_at.is_some_and(|at| (Duration::ZERO..MANUFACTURERS_AGE_MAX).contains(&(now - at))) {
+            return;
+        }
+        let manufacturers = match self.store.manufacturers().await {
+            Ok(manufacturers) => manufacturers,
+            Err(error) => {
+                tracing::debug!(%error, "the manufacturers' authorities can't be read");
+                return;
+            }
+        };
+        let trusted = manufacturers.into_iter().filter(|one| one.removed_at.is_none());
+        let trusted: Vec<CertificateDer<'static>> = trusted.map(|one| one.der.into()).collect();
+        match peers.set_manufacturers(&trusted) {
+            Ok(()) => self.told_at = Some(now),
+            Err(error) => tracing::error!(%error, "the manufacturers' authorities stay as they were"),
+        }
     }
 
     /// Loads everything. With the database away, a data directory that was in use before starts without it: devices are served, with what the copy
@@ -56,6 +105,7 @@ impl Directory {
         if self.is_loaded && self.copied != Some(self.revoked.len()) {
             self.write_copy();
         }
+        self.tell_manufacturers().await;
     }
 
     async fn load(&mut self) -> Result<(), StoreError> {
@@ -69,7 +119,7 @@ impl Directory {
 
     /// The serial numbers that no handshake may accept any more.
     async fn load_revoked(&self) -> Result<(), StoreError> {
-        let rows = self.store.revoked_serials(OffsetDateTime::now_utc()).await?;
+        let rows = self.store.revoked_serials(OffsetDateTime::now_utc() - self.grace).await?;
         self.revoked.replace(rows.into_iter().filter_map(|row| {
             let parsed = row.issuer.parse().ok().zip(row.serial.parse().ok());
             if parsed.is_none() {
@@ -110,6 +160,9 @@ impl Directory {
         Ok(())
     }
 }
+
+/// A command that adds or removes a manufacturer's authority is heard of by then.
+const MANUFACTURERS_AGE_MAX: Duration = Duration::seconds(2);
 
 /// Who owns what, who may see what, and the devices that are out of service, whatever certificate they show.
 pub(crate) async fn load_rights(store: &Store, rights: &Rights) -> Result<(), StoreError> {

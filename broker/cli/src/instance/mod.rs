@@ -1,10 +1,12 @@
 //! A whole Mooring in one process: the wiring of every layer.
 
+mod accounts;
 mod credentials;
 mod directory;
 mod identity;
 mod ingest;
 mod oauth;
+mod people;
 mod public_name;
 mod reload;
 mod upkeep;
@@ -14,18 +16,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::middleware::map_request;
 use metrics_exporter_prometheus::PrometheusHandle;
 use mooring_api::{
-    AdminContext, ApiContext, CommandDesk, HttpLimits, Lifetimes, LiveBroker, RateLimits, Rates, Revoker, Service,
-    StatusDesk, admin_router, router, status_router,
+    AccessLog, AdminContext, ApiContext, HttpLimits, Lifetimes, LiveBroker, RateLimits, Rates, Revoker, Service,
+    StatusDesk, admin_router, router, serve_renewals, status_router,
 };
 use mooring_auth::{
     AnonymousPolicy, Authenticators, CertificateAuthenticator, PasswordFileMethod, RevokedSet, Rights, ScramUsers,
     WithScram, system_clock,
 };
+use mooring_certs::LiveAuthority;
 use mooring_core::Identity;
 use mooring_server::{ListenerConfig, ListenerKind, Server, ServerConfig};
-use mooring_store::{Store, StoreOptions};
+use mooring_store::{Grace, Store, StoreOptions};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -74,7 +78,8 @@ impl Instance {
     pub(crate) async fn start(config: &Config, metrics: PrometheusHandle) -> anyhow::Result<Self> {
         let data_dir = DataDir::open(&config.data_dir)?;
         let (authority, new_authority) = open_authority(&data_dir, config)?;
-        let authority = Arc::new(authority);
+        let trust_domain = authority.trust_domain().clone();
+        let authority = LiveAuthority::new(authority);
         let store = open_store(config, &data_dir).await?;
         let revoked = Arc::new(RevokedSet::new());
         let anonymous = if config.listeners.iter().any(|listener| listener.allow_anonymous) {
@@ -82,21 +87,27 @@ impl Instance {
         } else {
             AnonymousPolicy::Deny
         };
-        let rights = Arc::new(Rights::new(authority.trust_domain(), anonymous, system_clock()));
+        let rights = Arc::new(Rights::new(&trust_domain, anonymous, system_clock()));
         reload::load_rules(config, &rights)?;
-        let mut directory = Directory::new(store.clone(), Arc::clone(&rights), Arc::clone(&revoked), &data_dir);
+        let grace = grace(config);
+        let directory = Directory::new(store.clone(), Arc::clone(&rights), Arc::clone(&revoked), &data_dir);
+        let mut directory = directory.with_grace(grace.time);
         directory.start(new_authority).await?;
-        let identity = ServerIdentity::make(config, Arc::clone(&authority), Arc::clone(&revoked))?;
+        let identity = ServerIdentity::make(config, authority.clone(), Arc::clone(&revoked))?;
         let identity = Arc::new(identity);
+        directory.tell(identity.peers().clone()).await;
         let sockets = Sockets::bind(config).await?;
+        let issuer = oauth::issuer(config, sockets.http.local_addr()?);
+        let oauth = oauth::open_provider(config, &data_dir, &issuer, &store)?;
+        let accounts = accounts::open_accounts(config, &data_dir, &issuer, &store)?;
         let certificate = CertificateAuthenticator::new(
-            authority.trust_domain().clone(),
+            trust_domain.clone(),
             Arc::clone(&revoked),
             Arc::clone(&rights),
             system_clock(),
         );
         let Credentials { methods, live_tokens, users, scram_users, access } =
-            Credentials::new(config, &store, &rights)?;
+            Credentials::new(config, &store, &rights, &oauth)?;
         let authenticate = Authenticators::new(certificate, methods, credentials::password_listeners(config));
         let authenticate = WithScram::new(
             authenticate,
@@ -108,32 +119,41 @@ impl Instance {
         let node = server.node();
         let addresses = sockets.addresses(server.listener_addresses())?;
         let (stop, stopped) = watch::channel(false);
-        let live = LiveBroker {
-            node: node.clone(),
-            rights: Arc::clone(&rights),
-            revoked,
-            trust_domain: authority.trust_domain().clone(),
-        };
+        let live = LiveBroker { node: node.clone(), rights: Arc::clone(&rights), revoked, trust_domain };
         let revoker = Revoker::new(store.clone(), Some(live));
-        let status = StatusDesk::new(store.clone(), Arc::clone(&authority), revoker.clone());
+        let status = StatusDesk::new(store.clone(), authority.clone(), revoker.clone());
         let context = ApiContext {
             store: store.clone(),
             node: node.clone(),
             authority,
+            oauth: oauth.clone(),
             rights: Arc::clone(&rights),
-            commands: CommandDesk::open(&node),
+            sharing: people::sharing(&store, &node, &rights, &data_dir.node_id()?),
+            accesses: AccessLog::open(&store, &rights),
+            claims: Arc::new(people::claims(config, &addresses.mqtt)),
+            public_url: issuer.as_str().into(),
+            post: Some(people::post_box(accounts::mailer(config, &data_dir)?)),
             revoker: revoker.clone(),
             status,
             rates: Arc::new(RateLimits::new(rates(config))),
             lifetimes: lifetimes(config),
+            grace,
         };
         let admin_context =
             AdminContext { node: node.clone(), store: store.clone(), revoker, metrics: render(metrics.clone()) };
         let limits = http_limits(config);
+        let renewals = tokio::spawn(serve_renewals(context.clone(), node.clone(), stopped.clone()));
         let status =
             sockets.status.map(|listener| Service::new(listener, None, status_router(context.clone()), limits));
-        let api =
-            Service::new(sockets.http, Some(identity.https()), router(context, config.http.body_bytes_max), limits);
+        accounts.add_hooks(Arc::new(accounts::EndWithAccount {
+            provider: oauth.clone(),
+            rights: Arc::clone(&rights),
+            node: node.clone(),
+        }));
+        let pages = mooring_oauth::router(oauth.clone(), accounts.clone())
+            .layer(map_request(async |request| oauth::with_address(request)));
+        let web = router(context, people::http_rules(config), pages);
+        let api = Service::new(sockets.http, Some(identity.https()), web, limits);
         let admin = Service::new(sockets.admin, None, admin_router(admin_context), limits);
         let mut tasks = vec![
             tokio::spawn(api.run(stopped.clone())),
@@ -142,14 +162,19 @@ impl Instance {
                 store.clone(),
                 Arc::clone(&rights),
                 directory,
+                Arc::clone(&identity),
                 node.clone(),
                 metrics,
                 stopped.clone(),
             )),
             tokio::spawn(credentials::watch(live_tokens, store.clone(), node.clone(), stopped.clone())),
+            tokio::spawn(accounts::tidy(accounts.clone(), stopped.clone())),
+            tokio::spawn(oauth::watch(oauth.clone(), node.clone(), stopped.clone())),
+            tokio::spawn(oauth.run(stopped.clone())),
             tokio::spawn(Arc::clone(&identity).renew(stopped.clone())),
             tokio::spawn(Arc::clone(identity.public()).keep_fresh(data_dir.path().join("acme"), stopped.clone())),
         ];
+        tasks.push(renewals);
         tasks.extend(status.map(|service| tokio::spawn(service.run(stopped.clone()))));
         let ingest = ingest::Ingest::new(store.clone(), &node, data_dir.node_id()?, config.events.batch_max);
         let ingest = tokio::spawn(ingest.run(stopped));
@@ -283,9 +308,20 @@ fn lifetimes(config: &Config) -> Lifetimes {
     Lifetimes { device: days(config.certificates.device_days), client: days(config.certificates.client_days) }
 }
 
+fn grace(config: &Config) -> Grace {
+    let certificates = &config.certificates;
+    let time = time::Duration::days(i64::from(certificates.grace_days));
+    Grace { time, needs_confirmation: certificates.grace_confirmation }
+}
+
 fn rates(config: &Config) -> Rates {
     let certificates = &config.certificates;
-    Rates { per_address: certificates.requests_per_address, per_subject: certificates.requests_per_device }
+    Rates {
+        per_address: certificates.requests_per_address,
+        per_subject: certificates.requests_per_device,
+        requests_per_address: config.http.requests_per_address,
+        requests_per_token: config.http.requests_per_token,
+    }
 }
 
 fn http_limits(config: &Config) -> HttpLimits {

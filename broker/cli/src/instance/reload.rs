@@ -13,6 +13,7 @@ impl Instance {
         let users = credentials::users(config)?;
         let scram_users = credentials::scram_users(config)?;
         self.identity.public().reload().context("public_certificate")?;
+        self.identity.reload_authority(&self.data_dir.authority(), config).context("the authority")?;
         self.identity.replace()?;
         self.rights.set_rules(rules);
         let node = self.server.node();

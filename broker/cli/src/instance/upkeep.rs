@@ -12,12 +12,14 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::directory::Directory;
+use super::identity::ServerIdentity;
 
 /// Ends grants whose date has come, makes tomorrow's partitions, and keeps histograms from growing, until `stop` turns true.
 pub(super) async fn run(
     store: Store,
     rights: Arc<Rights>,
     mut directory: Directory,
+    identity: Arc<ServerIdentity>,
     node: Node,
     metrics: PrometheusHandle,
     mut stop: watch::Receiver<bool>,
@@ -33,6 +35,7 @@ pub(super) async fn run(
                     node.access_changed(Some(&identity));
                 }
                 directory.keep_up(&node).await;
+                identity.record(&store).await;
                 // Unscraped histograms grow without bound unless they are folded now and then.
                 metrics.run_upkeep();
             }

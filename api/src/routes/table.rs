@@ -1,0 +1,276 @@
+//! Every route, declared once: its handler, the scopes that a token needs, and whose the thing is that its path names. The router is made of this
+//! table, and so is its description; each route stands behind a guard that keeps what the table says.
+
+use axum::middleware;
+use serde_json::{Map, Value, json};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use utoipa_axum::routes;
+
+use super::operator;
+use super::{
+    authority, certificates, claims, commands, devices, est, events, grants, history, invites, late_renewal,
+    organisations, revocation, rooms, shadow, status, stream,
+};
+use crate::ApiContext;
+use crate::caller::Scope;
+use crate::guard::{Need, Rule, guard};
+
+/// What is declared of some handlers that share a path.
+struct Declared {
+    scopes: &'static [Scope],
+    rule: Rule,
+    routes: fn() -> UtoipaMethodRouter<ApiContext>,
+}
+
+/// A route as others see it, for tests and documentation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteRule {
+    /// The method.
+    pub method: String,
+    /// The path, with its parameters in braces.
+    pub path: String,
+    /// The scopes that a token needs, all of them.
+    pub scopes: Vec<&'static str>,
+    /// Whose the thing is that the path names.
+    pub rule: Rule,
+}
+
+macro_rules! declare {
+    ($($($handler:path),+ => $rule:expr, [$($scope:ident)*];)*) => {
+        vec![$(Declared { rule: $rule, scopes: &[$(Scope::$scope),*], routes: || routes!($($handler),+) }),*]
+    };
+}
+
+fn table() -> Vec<Declared> {
+    use Need::{Command, Look, Own as Owner, See, State, Steer, Telemetry};
+    use Rule::{Device, Operator, Own, Proof, Public, Thing};
+    declare! {
+        // Certificates: the proof is a secret, a certificate or an operator's token.
+        certificates::sign => Proof, [];
+        late_renewal::see, late_renewal::confirm => Operator, [];
+        revocation::revoke => Operator, [];
+        revocation::retire => Operator, [];
+        authority::bundle => Public, [];
+        est::ca_certificates => Public, [];
+        est::simple_enrol => Proof, [];
+        est::simple_reenrol => Proof, [];
+        est::csr_attributes => Public, [];
+        est::server_key_generation => Public, [];
+        status::list => Public, [];
+        status::issuer => Public, [];
+        status::ocsp_post => Public, [];
+        status::ocsp_get => Public, [];
+
+        devices::list => Own, [DevicesRead];
+        devices::one => Device(Look), [DevicesRead];
+        devices::change => Device(Owner), [DevicesWrite];
+        devices::release => Device(Owner), [DevicesWrite];
+        devices::factory_reset => Device(Owner), [CommandsSend];
+        shadow::one => Device(State), [DevicesRead];
+        shadow::set_desired => Device(Steer), [DevicesWrite];
+        events::list => Device(Look), [DevicesRead];
+        history::show => Device(Telemetry), [DevicesRead];
+        commands::send => Device(Command), [CommandsSend];
+        commands::list => Device(See), [DevicesRead];
+        commands::one => Thing, [DevicesRead];
+        claims::claim => Own, [DevicesWrite];
+        stream::watch => Own, [DevicesRead];
+        rooms::list, rooms::create => Own, [DevicesWrite];
+        rooms::rename, rooms::delete => Thing, [DevicesWrite];
+
+        invites::create, invites::of_device => Device(Owner), [DevicesWrite];
+        invites::transfer => Device(Owner), [DevicesWrite];
+        invites::mine => Own, [DevicesRead];
+        invites::cancel => Thing, [DevicesWrite];
+        invites::accept => Own, [DevicesWrite];
+        grants::of_device => Device(Owner), [DevicesRead];
+        grants::accesses => Device(Owner), [DevicesRead];
+        grants::mine => Own, [DevicesRead];
+        grants::change, grants::end => Thing, [DevicesWrite];
+        grants::transfers => Own, [DevicesRead];
+        organisations::list => Own, [DevicesRead];
+        organisations::create => Own, [DevicesWrite];
+        organisations::members => Thing, [DevicesRead];
+        organisations::remove => Thing, [DevicesWrite];
+        organisations::invite, organisations::invites => Thing, [DevicesWrite];
+        organisations::devices => Thing, [DevicesRead];
+
+        operator::devices::search => Operator, [];
+        operator::devices::tag => Operator, [];
+        operator::devices::claim_code => Operator, [];
+        operator::devices::certificates => Operator, [];
+        operator::groups::list, operator::groups::create => Operator, [];
+        operator::groups::devices => Operator, [];
+        operator::groups::delete => Operator, [];
+        operator::users::search, operator::users::create => Operator, [];
+        operator::users::one, operator::users::change => Operator, [];
+        operator::users::list_tokens => Operator, [];
+        operator::users::revoke_token => Operator, [];
+        operator::sessions::list, operator::sessions::end => Operator, [];
+        operator::audit::list => Operator, [];
+        grants::search => Operator, [];
+    }
+}
+
+/// The router of the table, each route behind its guard.
+pub(super) fn routed(mut router: OpenApiRouter<ApiContext>) -> OpenApiRouter<ApiContext> {
+    for Declared { scopes, rule, routes } in table() {
+        let (schemas, paths, methods) = routes();
+        let keep = move |request, next| guard(rule, scopes, request, next);
+        router = router.routes((schemas, paths, methods.route_layer(middleware::from_fn(keep))));
+    }
+    router
+}
+
+/// Every route that the router has, with what is declared of it.
+#[must_use]
+pub fn route_rules() -> Vec<RouteRule> {
+    let mut rules = Vec::new();
+    for Declared { scopes, rule, routes } in table() {
+        let (_, paths, _) = routes();
+        let paths = serde_json::to_value(&paths).unwrap_or_default();
+        for (path, methods) in paths.as_object().into_iter().flatten() {
+            for method in methods.as_object().into_iter().flat_map(Map::keys) {
+                let scopes = scopes.iter().map(|scope| scope.as_str()).collect();
+                rules.push(RouteRule { method: method.to_uppercase(), path: path.clone(), scopes, rule });
+            }
+        }
+    }
+    // These two are no part of the description: the one is it, the other speaks another protocol, with passwords in it.
+    let apart =
+        |path: &str, rule| RouteRule { method: "GET".to_owned(), path: path.to_owned(), scopes: Vec::new(), rule };
+    rules.push(apart("/api/openapi.json", Rule::Public));
+    rules.push(apart("/mqtt", Rule::Proof));
+    rules
+}
+
+/// Adds to the description what follows from the table: how one shows who one is, and what any request may be answered.
+pub(super) fn complete(description: &mut Value) {
+    for route in route_rules() {
+        let place = format!("/paths/{}/{}", escaped(&route.path), route.method.to_lowercase());
+        let Some(operation) = description.pointer_mut(&place).and_then(Value::as_object_mut) else { continue };
+        let has_body = operation.contains_key("requestBody");
+        match route.rule {
+            Rule::Public | Rule::Proof => {}
+            _ => {
+                operation.insert("security".to_owned(), json!([{"token": []}, {"oauth": route.scopes}]));
+                if route.method == "POST" {
+                    add_idempotency_key(operation);
+                }
+            }
+        }
+        let Some(responses) = operation.entry("responses").or_insert_with(|| json!({})).as_object_mut() else {
+            continue;
+        };
+        for (status, text) in answers(&route, has_body) {
+            responses.entry(status).or_insert_with(|| problem(text));
+        }
+        // Each answer with a body that is no problem has the headers of all answers; they are told once, in the text of the description.
+    }
+}
+
+/// The answers that a route may give besides its own.
+fn answers(route: &RouteRule, has_body: bool) -> Vec<(&'static str, &'static str)> {
+    let mut answers = vec![
+        ("400", "The request is not usable"),
+        ("408", "The request took too long to arrive"),
+        ("413", "The body is too large"),
+        ("429", "Too many requests; Retry-After says when to try again"),
+        ("500", "Something is wrong with the server"),
+        ("503", "The database is away; try again in a few seconds"),
+    ];
+    if has_body {
+        answers.push(("415", "The body is not of the declared type"));
+        answers.push(("422", "A field is missing or of the wrong type"));
+    }
+    match route.rule {
+        Rule::Public => {}
+        Rule::Proof => answers.push(("401", "Nothing that shows who asks, or nothing good")),
+        Rule::Own | Rule::Operator | Rule::Device(_) | Rule::Thing => {
+            answers.push(("401", "No valid token"));
+            answers.push(("403", "The token, or your part in the device, does not include this"));
+            answers.push(("404", "There is no such thing, or it is not yours"));
+            if route.method != "GET" {
+                answers.push(("409", "The state does not allow it"));
+                answers.push(("412", "The version is another one"));
+            }
+            if route.method == "POST" {
+                answers.push((
+                    "422",
+                    "A field is missing or of the wrong type, or the Idempotency-Key belongs to another request",
+                ));
+            }
+        }
+    }
+    answers
+}
+
+fn problem(text: &str) -> Value {
+    json!({
+        "description": text,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    })
+}
+
+fn add_idempotency_key(operation: &mut Map<String, Value>) {
+    let parameter = json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "A name for this request, such as a UUID: sent again within a day, it is done once, and gets the first answer",
+        "required": false,
+        "schema": {"type": "string", "minLength": 8, "maxLength": 128, "pattern": "^[!#-~]+$"},
+    });
+    if let Some(parameters) = operation.entry("parameters").or_insert_with(|| json!([])).as_array_mut() {
+        parameters.push(parameter);
+    }
+}
+
+/// A path as one level of a JSON pointer (RFC 6901, 3).
+fn escaped(path: &str) -> String {
+    path.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_route_lacks_a_rule() {
+        let described: Value = serde_json::from_str(&super::super::openapi_json()).unwrap();
+        let mut routes = BTreeSet::new();
+        for (path, methods) in described["paths"].as_object().unwrap() {
+            routes.extend(methods.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())));
+        }
+        let ruled: BTreeSet<_> = route_rules().into_iter().map(|route| (route.method, route.path)).collect();
+        let missing: Vec<_> = routes.difference(&ruled).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert_eq!(ruled.len() - routes.len(), 2, "those that are not described: the description itself, and /mqtt");
+    }
+
+    #[test]
+    fn a_path_that_names_something_has_a_rule_that_looks_whose_it_is() {
+        for route in route_rules() {
+            let names_something = route.path.contains('{');
+            let looked_at = matches!(route.rule, Rule::Device(_) | Rule::Thing | Rule::Operator | Rule::Public);
+            assert!(!names_something || looked_at, "{route:?}");
+            assert_eq!(
+                matches!(route.rule, Rule::Device(_)),
+                looked_at && route.path.contains("{device_id}") && route.rule != Rule::Operator,
+                "{route:?}"
+            );
+            let is_for_operators = route.path.starts_with("/v1/operator/");
+            assert!(!is_for_operators || route.rule == Rule::Operator, "{route:?}");
+        }
+    }
+
+    #[test]
+    fn a_route_that_changes_something_needs_a_scope_or_an_operator() {
+        for route in route_rules().into_iter().filter(|route| route.method != "GET") {
+            let open = matches!(route.rule, Rule::Public | Rule::Proof | Rule::Operator);
+            let writes = route.scopes.iter().any(|scope| *scope == "devices:write" || *scope == "commands:send");
+            assert!(open || writes, "{route:?}");
+        }
+    }
+}
