@@ -115,7 +115,7 @@ impl Provider {
                     }
                 }
                 _ = upkeep.tick() => self.upkeep().await,
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = stopped(&mut stop) => return,
             }
         }
     }
@@ -193,13 +193,14 @@ impl Provider {
         self.0.ended.contains(family).unwrap_or(true)
     }
 
-    /// Ends all that a person has let clients have, at once: after a change of password, a sign-out everywhere, or before an account is deleted.
+    /// Ends all that a person has let clients have, at once, but for what came of the browser session that is kept: after a change of password, at
+    /// a sign-out everywhere, or before an account is deleted.
     ///
     /// # Errors
     /// [`OauthError::Store`].
-    pub async fn end_families_of_user(&self, user: Uuid, reason: &str) -> Result<usize> {
+    pub async fn end_families_of_user(&self, user: Uuid, kept: Option<Uuid>, reason: &str) -> Result<usize> {
         let now = OffsetDateTime::now_utc();
-        let ended = self.0.store.end_oauth_families_of_user(user, reason, now).await?;
+        let ended = self.0.store.end_oauth_families_of_user(user, kept, reason, now).await?;
         self.0.ended.add(&ended, now);
         Ok(ended.len())
     }
@@ -322,6 +323,11 @@ impl std::fmt::Debug for Provider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Provider").field("issuer", &self.0.config.issuer).finish_non_exhaustive()
     }
+}
+
+/// Waits until `stop` turns true, or nobody can turn it any more.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn too_many() -> OauthError {

@@ -150,10 +150,14 @@ async fn what_ends_by_hand_or_with_its_user_or_client_is_told(database: Database
     assert_eq!(database.store.oauth_families_of_user(user, NOW).await.unwrap().len(), 2);
     assert!(database.store.end_oauth_family(one.id, "revoked", NOW).await.unwrap());
     assert!(!database.store.end_oauth_family(one.id, "revoked", NOW).await.unwrap());
-    assert_eq!(database.store.end_oauth_families_of_user(user, "signed out", NOW).await.unwrap(), [two.id]);
+    assert_eq!(database.store.end_oauth_families_of_user(user, None, "signed out", NOW).await.unwrap(), [two.id]);
+    let kept = family_with_refresh(&database, user, 9).await;
+    let ended_but_one = database.store.end_oauth_families_of_user(user, kept.browser_session, "signed out", NOW);
+    assert!(ended_but_one.await.unwrap().is_empty());
+    assert!(database.store.end_oauth_family(kept.id, "revoked", NOW).await.unwrap());
     let mut known = ended(&database).await;
     known.sort_unstable();
-    assert_eq!(known, [one.id, two.id]);
+    assert_eq!(known, [one.id, two.id, kept.id]);
     let three = family_with_refresh(&database, user, 3).await;
     let session = three.browser_session.unwrap();
     assert_eq!(database.store.end_oauth_families_of_browser(session, NOW).await.unwrap(), [three.id]);
