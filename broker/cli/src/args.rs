@@ -1,6 +1,8 @@
 //! What can be typed.
 
 mod identity;
+mod oauth;
+mod passwords;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +11,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use mooring_api::Reason;
 use uuid::Uuid;
 
-pub(crate) use identity::{BatchCommand, FactoryCommand, TrustCommand};
+pub(crate) use identity::{AuditCommand, BatchCommand, FactoryCommand, TrustCommand};
+pub(crate) use oauth::{CreateClient, OauthClientCommand, OauthCommand};
+pub(crate) use passwords::PasswordsCommand;
 
 /// An MQTT broker that knows its devices.
 #[derive(Debug, Parser)]
@@ -34,6 +38,9 @@ pub(crate) enum Command {
     /// Factories without a network: make devices and labels there, take over their signed logs here.
     #[command(subcommand)]
     Factory(FactoryCommand),
+    /// The audit log: who did what, and whether it is whole.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// The certificate authority: its keys and intermediates; take certificates back.
     #[command(subcommand)]
     Ca(CaCommand),
@@ -43,6 +50,9 @@ pub(crate) enum Command {
     /// Make tokens for the HTTP API, and revoke them.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Programs that people let act for them (OAuth 2.1).
+    #[command(subcommand)]
+    Oauth(OauthCommand),
     /// Ask who may do what, and check rules.
     #[command(subcommand)]
     Acl(AclCommand),
@@ -52,6 +62,9 @@ pub(crate) enum Command {
     /// Make passwords for the file of users.
     #[command(subcommand)]
     Password(PasswordCommand),
+    /// Passwords that nobody should choose: build and ask the list of breached ones.
+    #[command(subcommand)]
+    Passwords(PasswordsCommand),
     /// Look into a running server.
     Ctl(CtlArgs),
     /// Show and check the configuration.
@@ -106,6 +119,20 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Make a claim code for a device, such as one that enrolled itself with its manufacturer's certificate. It is shown this once.
+    ClaimCode {
+        /// Its id.
+        id: Uuid,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Let a device that slept past the end of its certificate renew it, where certificates.grace_confirmation asks for that.
+    ConfirmRenewal {
+        /// Its id.
+        id: Uuid,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Put a device out of service for good: revokes its certificates, closes its connections, ends all rights over it.
     Retire {
         /// Its id.
@@ -151,6 +178,9 @@ pub(crate) enum CaCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Manufacturers whose devices enrol themselves.
+    #[command(subcommand)]
+    Trust(TrustCommand),
     /// Bring the root's key back.
     Import {
         /// The file that `ca export` wrote.

@@ -1,6 +1,7 @@
 //! What each subcommand does.
 
 mod acl;
+mod audit;
 mod batch;
 mod ca;
 mod config;
@@ -10,10 +11,13 @@ mod device;
 mod factory;
 mod import;
 mod mosquitto_acl;
+mod oauth;
 mod password;
+mod passwords;
 mod revocation;
 mod run;
 mod token;
+mod trust;
 mod user;
 
 use std::process::ExitCode;
@@ -35,14 +39,17 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Device(command) => device::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Batch(command) => batch::run(command),
         Command::Factory(command) => factory::run(command),
         Command::Ca(command) => ca::run(command),
         Command::User(command) => user::run(command),
         Command::Token(command) => token::run(command),
+        Command::Oauth(command) => oauth::run(command),
         Command::Acl(command) => acl::run(command),
         Command::Import(command) => import::run(command),
         Command::Password(command) => password::run(command),
+        Command::Passwords(command) => passwords::run(command),
         Command::Ctl(args) => ctl::run(args),
         Command::Config(command) => config::run(command),
         Command::Openapi => {

@@ -33,6 +33,15 @@ fn scram_line(name: &str, password: &str) -> anyhow::Result<String> {
     Ok(line)
 }
 
+/// A password from a person, unseen, or the first line of the input.
+pub(super) fn read_one(question: &str) -> anyhow::Result<String> {
+    if !output::is_terminal_input() {
+        return read();
+    }
+    let _unseen = Unseen::begin();
+    answer(question)
+}
+
 /// The first line of the input.
 fn read() -> anyhow::Result<String> {
     let mut text = String::new();
