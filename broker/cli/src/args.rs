@@ -126,6 +126,16 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Give a device a password (see authentication.device_password), or take it. It is shown this once; the one before is no longer good.
+    Password {
+        /// Its id.
+        id: Uuid,
+        /// Take it, and make no other.
+        #[arg(long)]
+        remove: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Let a device that slept past the end of its certificate renew it, where certificates.grace_confirmation asks for that.
     ConfirmRenewal {
         /// Its id.
@@ -142,8 +152,23 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// Put tags in the place of a device's; without any, it has none.
+    Tag {
+        /// Its id.
+        id: Uuid,
+        /// Each 1 to 64 letters, digits, `-`, `_`, `.` or `/`.
+        tags: Vec<String>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// List devices.
     List {
+        /// Only those with this tag; may be repeated.
+        #[arg(long)]
+        tag: Vec<String>,
+        /// Only those that this search finds: `model:washer online:yes claimed:no front`.
+        #[arg(long, default_value = "")]
+        find: String,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -249,6 +274,31 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         config: ConfigArgs,
     },
+    /// List accounts.
+    List {
+        /// Only those whose name or e-mail address has this in it.
+        #[arg(long, value_name = "TEXT")]
+        find: Option<String>,
+        /// Print JSON, a line an account.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Shut an account: nothing of it works any more, and its connections end within seconds.
+    Disable {
+        /// The name to sign in with.
+        name: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Open an account that was shut.
+    Enable {
+        /// The name to sign in with.
+        name: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -307,6 +357,16 @@ pub(crate) enum AclCommand {
         /// The topic.
         topic: String,
         /// Rules in the place of acl.file.
+        #[arg(long = "acl", value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Try another file of rules on what was decided in the last day: show what it would change; exit 1 when there is anything.
+    Diff {
+        /// The other file.
+        new: PathBuf,
+        /// The rules that it is compared with, in the place of acl.file.
         #[arg(long = "acl", value_name = "FILE")]
         file: Option<PathBuf>,
         #[command(flatten)]
@@ -427,6 +487,12 @@ pub(crate) struct ConformanceArgs {
     /// The password that goes with it.
     #[arg(long, env = "MOORING_CONFORMANCE_PASSWORD", hide_env_values = true)]
     pub(crate) password: Option<String>,
+    /// A user that the broker knows for SCRAM-SHA-256: also the cases of chapter 4.12 that need one.
+    #[arg(long, value_name = "NAME", requires = "scram_password")]
+    pub(crate) scram_user: Option<String>,
+    /// The password of that user.
+    #[arg(long, env = "MOORING_CONFORMANCE_SCRAM_PASSWORD", hide_env_values = true, requires = "scram_user")]
+    pub(crate) scram_password: Option<String>,
     /// Also MQTT over WebSocket (chapter 6): host, port and path; over TLS when the target is.
     #[arg(long, value_name = "HOST:PORT/PATH")]
     pub(crate) websocket: Option<String>,

@@ -193,6 +193,50 @@ pub(crate) enum TrustCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check each row of the audit log against the one before it: names the first that does not fit, exit 1.
+    Verify {
+        /// The head that was written down before, as `<row>:<hash>`: also checks that the log still has that row.
+        #[arg(long, value_parser = parse_head)]
+        head: Option<AuditHead>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Show the newest rows.
+    Show {
+        /// How many, up to 1000.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+        /// Print JSON, one line a row.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+/// The end of the audit log at some time: the number of its last row, and that row's hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AuditHead {
+    pub(crate) seq: u64,
+    pub(crate) hash: [u8; 32],
+}
+
+fn parse_head(text: &str) -> Result<AuditHead, String> {
+    let wrong = || format!("{text:?} is no head as `mooring audit verify` prints it: <row>:<64 hexadecimal digits>");
+    let (seq, digits) = text.split_once(':').ok_or_else(wrong)?;
+    let mut hash = [0; 32];
+    if digits.len() != 64 || !digits.is_ascii() {
+        return Err(wrong());
+    }
+    for (at, byte) in hash.iter_mut().enumerate() {
+        let pair = digits.get(2 * at..2 * at + 2).ok_or_else(wrong)?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+    }
+    Ok(AuditHead { seq: seq.parse().map_err(|_| wrong())?, hash })
+}
+
 /// A day counts to its end.
 fn parse_until(text: &str) -> Result<OffsetDateTime, String> {
     if let Ok(moment) = OffsetDateTime::parse(text, &Rfc3339) {

@@ -35,6 +35,7 @@ pub(super) fn run(command: CaCommand) -> anyhow::Result<ExitCode> {
             files(&config)?.import_root_key(&root_key)?;
             output::line("The root's key is back.");
         }
+        CaCommand::Trust(command) => return super::trust::run(command),
         CaCommand::Revoke { what, reason, how, config } => {
             let wish = Wish { target: target(&what)?, reason, how: &how };
             runtime()?.block_on(revocation::run(&wish, &config))?;

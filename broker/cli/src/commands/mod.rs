@@ -1,6 +1,7 @@
 //! What each subcommand does.
 
 mod acl;
+mod acl_diff;
 mod audit;
 mod batch;
 mod ca;

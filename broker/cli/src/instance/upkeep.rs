@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use mooring_auth::Rights;
+use mooring_api::Sharing;
 use mooring_server::Node;
 use mooring_store::Store;
 use time::OffsetDateTime;
@@ -17,7 +17,7 @@ use super::identity::ServerIdentity;
 /// Ends grants whose date has come, makes tomorrow's partitions, and keeps histograms from growing, until `stop` turns true.
 pub(super) async fn run(
     store: Store,
-    rights: Arc<Rights>,
+    sharing: Sharing,
     mut directory: Directory,
     identity: Arc<ServerIdentity>,
     node: Node,
@@ -31,9 +31,7 @@ pub(super) async fn run(
     loop {
         tokio::select! {
             _ = second.tick() => {
-                for identity in rights.expire_grants() {
-                    node.access_changed(Some(&identity));
-                }
+                sharing.expire_grants();
                 directory.keep_up(&node).await;
                 identity.record(&store).await;
                 // Unscraped histograms grow without bound unless they are folded now and then.

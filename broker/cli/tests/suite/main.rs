@@ -11,6 +11,8 @@
 mod acl;
 mod api;
 mod architecture;
+mod attack_authorization;
+mod attack_certificates;
 mod by_hand;
 mod certificate_status;
 mod crash;
@@ -20,7 +22,9 @@ mod est;
 mod events;
 mod factory;
 mod idle_sockets;
+mod lab;
 mod load;
+mod manufacturer;
 mod mqtt;
 mod outage;
 mod passwords;
@@ -28,8 +32,10 @@ mod peers;
 #[path = "../../../../store/tests/common/postgres.rs"]
 mod postgres;
 mod public_name;
+mod renewal;
 mod revocation;
 mod running;
+mod scale;
 #[expect(dead_code, reason = "the crash harness and the interoperability tests use the rest")]
 #[path = "../support/server.rs"]
 mod server;
