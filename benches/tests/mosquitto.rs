@@ -162,3 +162,41 @@ fn ingest_ends_when_all_is_stored() {
         broker.run(&["ingest", "--topic", "in/{client}", "--messages", "200", "--stored-command", &stored(200)]);
     assert_eq!((figure(&report, "stored"), report["verdict"]["lost"].as_u64()), (200.0, Some(0)));
 }
+
+#[test]
+fn a_comparison_writes_its_document_and_can_go_on_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let (document, runs) = (directory.path().join("found.md"), directory.path().join("runs.json"));
+    let compare = |rounds: &str| {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let output = Command::new(PROGRAM)
+            .env("PATH", format!("{path}:/usr/sbin"))
+            .args([
+                "compare",
+                "--rows",
+                "qos0,tls-idle",
+                "--generator-core",
+                "0",
+                "--duration",
+                "50ms",
+                "--warmup",
+                "0s",
+            ])
+            .args(["--rounds", rounds, "--append", "--json"])
+            .arg(&runs)
+            .arg("--markdown")
+            .arg(&document)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::read_to_string(&document).unwrap()
+    };
+    let first = compare("1");
+    for part in ["| row | mosquitto |", "QoS 0, 50 → 50", "mutual TLS", "Up to 1 rounds", "](found-cpu.svg)"] {
+        assert!(first.contains(part), "{part} is missing in {first}");
+    }
+    assert!(!first.contains("What went wrong"), "{first}");
+    assert!(directory.path().join("found-cpu.svg").exists());
+    assert!(compare("1").contains("Up to 2 rounds"));
+    assert!(compare("0").contains("Up to 2 rounds"), "no round runs, and none is forgotten");
+}

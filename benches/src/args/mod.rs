@@ -137,7 +137,7 @@ pub(crate) struct Target {
     #[arg(long)]
     pub(crate) ws: bool,
     /// Path of the WebSocket.
-    #[arg(long, default_value = "/mqtt")]
+    #[arg(long, default_value = "/mqtt", value_name = "PATH")]
     pub(crate) ws_path: String,
     /// Addresses to connect from, in turn: one, or FIRST-LAST. Each gives some 28,000 ports.
     #[arg(long, value_name = "ADDRESSES", value_parser = AddressRange::parse)]
@@ -266,7 +266,7 @@ pub(crate) struct Common {
     #[command(flatten)]
     pub(crate) output: Output,
     /// Connections that may be in their handshake at the same time.
-    #[arg(long, default_value_t = 100, help_heading = "Broker")]
+    #[arg(long, default_value_t = 100, help_heading = "Broker", value_name = "CONNECTIONS")]
     pub(crate) connects_in_flight: usize,
 }
 

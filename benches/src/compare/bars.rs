@@ -9,8 +9,8 @@ pub(super) struct Group {
     pub(super) bars: Vec<Option<(f64, String)>>,
 }
 
-const WIDTH: usize = 760;
-const LEFT: usize = 330;
+const WIDTH: usize = 880;
+const LEFT: usize = 450;
 const BAR: usize = 16;
 const GAP: usize = 14;
 const HEAD: usize = 56;

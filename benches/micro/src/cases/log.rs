@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mooring_core::record::SessionRecord;
-use mooring_core::{ClientId, Delivery, Identity, Message, MessageId, Record};
+use mooring_core::{ClientId, Delivery, Identity, Message, MessageId, Origin, Record};
 use mooring_core::{SessionId, SessionKey};
 use mooring_log::{Disk, DiskFile, Log, LogOptions};
 use mooring_protocol::{QoS, TopicNameBuf};
@@ -52,14 +52,16 @@ fn session_record(session: SessionId) -> Record {
 
 fn message(number: u64, session: SessionId) -> Record {
     let message = Message {
-        topic: TopicNameBuf::parse("devices/17/telemetry").expect("a topic"),
+        origin: Arc::new(Origin {
+            topic: TopicNameBuf::parse("devices/17/telemetry").expect("a topic"),
+            publisher: Identity::new("device"),
+            publisher_client_id: ClientId::new("device"),
+        }),
         payload: vec![b'x'; 256].into(),
         qos: QoS::AtLeastOnce,
         retain: false,
         accepted_at_unix_ms: 1_800_000_000_000,
         expires_at_unix_ms: None,
-        publisher: Identity::new("device"),
-        publisher_client_id: ClientId::new("device"),
         properties: None,
     };
     let delivery = Delivery {

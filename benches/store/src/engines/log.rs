@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use mooring_core::record::SessionRecord;
-use mooring_core::{ClientId, Delivery, Identity, Message, MessageId, Record, SessionId, SessionKey};
+use mooring_core::{ClientId, Delivery, Identity, Message, MessageId, Origin, Record, SessionId, SessionKey};
 use mooring_log::{Log, LogOptions, RealDisk};
 use mooring_protocol::{QoS, TopicNameBuf};
 
@@ -58,14 +58,16 @@ impl Engine for LogEngine {
             let id = MessageId(self.next_id);
             self.next_id += 1;
             let message = Message {
-                topic: self.topic.clone(),
+                origin: Arc::new(Origin {
+                    topic: self.topic.clone(),
+                    publisher: Identity::new("device"),
+                    publisher_client_id: ClientId::new("device"),
+                }),
                 payload: payload.as_slice().into(),
                 qos: QoS::AtLeastOnce,
                 retain: false,
                 accepted_at_unix_ms: 1_800_000_000_000,
                 expires_at_unix_ms: None,
-                publisher: Identity::new("device"),
-                publisher_client_id: ClientId::new("device"),
                 properties: None,
             };
             let (qos, subscription_identifiers) = (QoS::AtLeastOnce, Vec::new());
