@@ -32,6 +32,11 @@ test: lint ## Everything that must be true before a change lands.
 	cargo test --workspace --quiet --no-run
 	cargo test --workspace --no-fail-fast
 
+attack: ## The attack list: every test that is named for an attack, a line each.
+	@scripts/setup test
+	cargo test --workspace --quiet --no-run
+	@scripts/attacks
+
 lint: ## Formatting, clippy with the workspace's lints, shell scripts' syntax.
 	@scripts/setup build
 	cargo fmt --all --check

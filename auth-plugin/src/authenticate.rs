@@ -6,11 +6,12 @@ use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use mooring_certs::{LeafIdentity, SpiffeKind, TrustDomain};
+use mooring_certs::{DeviceId, LeafIdentity, SpiffeKind, TrustDomain};
 use mooring_core::{Authenticate, Authenticating, ConnectAttempt, Identity, Principal, Refusal};
 use mooring_protocol::{ReasonCode, TopicNameBuf};
 
 use crate::clock::Clock;
+use crate::device_password::DevicePasswords;
 use crate::error::AuthError;
 use crate::rights::Rights;
 use crate::tls::RevokedSet;
@@ -36,14 +37,19 @@ impl CertificateAuthenticator {
         Self { trust_domain, revoked, rights, clock }
     }
 
-    fn by_certificate(&self, leaf: &[u8], attempt: &ConnectAttempt<'_>) -> Result<Principal, Refusal> {
+    /// Who it is, and, when it is a device, which.
+    fn by_certificate(
+        &self,
+        leaf: &[u8],
+        attempt: &ConnectAttempt<'_>,
+    ) -> Result<(Principal, Option<DeviceId>), Refusal> {
         let leaf = LeafIdentity::read(leaf).map_err(|error| not_authorized(AuthError::from(error).to_string()))?;
         let id = &leaf.spiffe_id;
         if id.trust_domain != self.trust_domain {
             return Err(not_authorized(AuthError::ForeignTrustDomain(id.trust_domain.to_string()).to_string()));
         }
-        let presence_topic = match &id.kind {
-            SpiffeKind::Device(device) => TopicNameBuf::parse(&format!("devices/{device}/presence")).ok(),
+        let device = match &id.kind {
+            SpiffeKind::Device(device) => Some(*device),
             SpiffeKind::Client(_) => None,
             SpiffeKind::Server(_) => return Err(not_authorized(AuthError::NotAClient.to_string())),
         };
@@ -59,14 +65,15 @@ impl CertificateAuthenticator {
         if self.rights.is_blocked(&identity) {
             return Err(not_authorized(format!("{id} is blocked")));
         }
-        Ok(principal(identity, Some(serial.into()), presence_topic, attempt))
+        let presence_topic = device.and_then(|device| TopicNameBuf::parse(&format!("devices/{device}/presence")).ok());
+        Ok((principal(identity, Some(serial.into()), presence_topic, attempt), device))
     }
 }
 
 impl Authenticate for CertificateAuthenticator {
     fn authenticate<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Authenticating<'a> {
         Box::pin(ready(match attempt.peer_certificate {
-            Some(leaf) => self.by_certificate(leaf, &attempt),
+            Some(leaf) => self.by_certificate(leaf, &attempt).map(|(principal, _)| principal),
             None => anonymous(&attempt),
         }))
     }
@@ -101,6 +108,7 @@ pub struct Authenticators {
     certificate: CertificateAuthenticator,
     methods: Vec<Box<dyn Method>>,
     password_listeners: HashSet<Box<str>>,
+    device_passwords: Option<Arc<DevicePasswords>>,
 }
 
 impl Authenticators {
@@ -111,7 +119,14 @@ impl Authenticators {
         methods: Vec<Box<dyn Method>>,
         password_listeners: impl IntoIterator<Item = Box<str>>,
     ) -> Self {
-        Self { certificate, methods, password_listeners: password_listeners.into_iter().collect() }
+        let password_listeners = password_listeners.into_iter().collect();
+        Self { certificate, methods, password_listeners, device_passwords: None }
+    }
+
+    /// Asks devices for a password beside their certificate, as the policy of these says.
+    #[must_use]
+    pub fn with_device_passwords(self, device_passwords: Arc<DevicePasswords>) -> Self {
+        Self { device_passwords: Some(device_passwords), ..self }
     }
 
     async fn by_credentials(&self, attempt: &ConnectAttempt<'_>) -> Result<Principal, Refusal> {
@@ -128,7 +143,11 @@ impl Authenticate for Authenticators {
     fn authenticate<'a>(&'a self, attempt: ConnectAttempt<'a>) -> Authenticating<'a> {
         Box::pin(async move {
             if let Some(leaf) = attempt.peer_certificate {
-                return self.certificate.by_certificate(leaf, &attempt);
+                let (principal, device) = self.certificate.by_certificate(leaf, &attempt)?;
+                if let (Some(passwords), Some(device)) = (&self.device_passwords, device) {
+                    passwords.check(device, &attempt).await?;
+                }
+                return Ok(principal);
             }
             let names_somebody = attempt.connect.username.is_some() || attempt.connect.password.is_some();
             if names_somebody && self.password_listeners.contains(attempt.listener) {

@@ -64,6 +64,9 @@ pub enum AuthError {
     /// Whoever knows the tokens can't be asked now.
     #[error("tokens can't be looked up: {0}")]
     TokensAway(String),
+    /// Whoever knows the passwords of devices can't be asked now.
+    #[error("the password of the device can't be looked up: {0}")]
+    DevicePasswordsAway(String),
     /// The machine gave no random numbers.
     #[error("the random number generator failed")]
     Random,
@@ -80,7 +83,7 @@ impl AuthError {
             Self::Anchor { .. } | Self::Tls(_) | Self::Rules(_) | Self::Passwords(_) | Self::Webhook(_) => {
                 Fault::Operator
             }
-            Self::TokensAway(_) | Self::Random => Fault::Ours,
+            Self::TokensAway(_) | Self::DevicePasswordsAway(_) | Self::Random => Fault::Ours,
         }
     }
 }

@@ -31,7 +31,9 @@
 mod address;
 pub mod authenticate;
 mod clock;
+pub mod device_password;
 mod error;
+pub mod journal;
 pub mod password;
 pub mod rights;
 pub mod rules;
@@ -43,7 +45,9 @@ pub mod webhook;
 
 pub use authenticate::{ANONYMOUS, Authenticators, CertificateAuthenticator, Method};
 pub use clock::{Clock, system_clock};
+pub use device_password::{DevicePasswordPolicy, DevicePasswordSource, DevicePasswords, device_password_credential};
 pub use error::{AuthError, Fault, Result};
+pub use journal::{DecidedAction, Decision, DecisionJournal};
 pub use password::{Argon2Cost, PasswordFile, PasswordFileError, PasswordFileMethod, PasswordHash};
 pub use rights::{AnonymousPolicy, Grant, Rights, Role, Scope};
 pub use rules::{RuleError, RuleNote, RuleSet};

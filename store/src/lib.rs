@@ -21,6 +21,7 @@ mod batches;
 mod certificates;
 mod claims;
 mod commands;
+mod device_passwords;
 mod devices;
 mod enrolment;
 mod error;

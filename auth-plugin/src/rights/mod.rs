@@ -19,6 +19,7 @@ pub use grant::{Grant, Role, Scope};
 use crate::address::{DeviceAddress, quoted};
 use crate::authenticate::ANONYMOUS;
 use crate::clock::Clock;
+use crate::journal::DecisionJournal;
 use crate::rules::{Asked, Effect, RuleSet, Subject};
 use people::{People, Right};
 
@@ -52,6 +53,7 @@ pub struct Rights {
     generation: AtomicU64,
     grounds: Grounds,
     technicians: OnceLock<TechnicianWatch>,
+    journal: Option<Arc<DecisionJournal>>,
 }
 
 /// Hears who, on which device, was allowed what: the levels after `devices/<id>/`.
@@ -95,7 +97,22 @@ impl Rights {
             generation: AtomicU64::new(0),
             grounds: Grounds::new(),
             technicians: OnceLock::new(),
+            journal: None,
         }
+    }
+
+    /// Notes each decision there from now on.
+    #[must_use]
+    pub fn with_journal(self, journal: Arc<DecisionJournal>) -> Self {
+        Self { journal: Some(journal), ..self }
+    }
+
+    fn decide_and_note(&self, who: &Principal, asked: Asked<'_>) -> Verdict {
+        let verdict = self.decide(who, asked);
+        if let Some(journal) = &self.journal {
+            journal.note(who, asked, &verdict, (self.clock)());
+        }
+        verdict
     }
 
     /// Has `watch` hear of all that technicians are allowed: their access is in the owner's sight. One watch for good; it is called under a lock and
@@ -333,11 +350,11 @@ impl Rights {
 
 impl Access for Rights {
     fn publish(&self, who: &Principal, topic: TopicName<'_>) -> Verdict {
-        self.decide(who, Asked::Publish(topic))
+        self.decide_and_note(who, Asked::Publish(topic))
     }
 
     fn subscribe(&self, who: &Principal, filter: TopicFilter<'_>) -> Verdict {
-        self.decide(who, Asked::Subscribe(filter.inner()))
+        self.decide_and_note(who, Asked::Subscribe(filter.inner()))
     }
 
     fn generation(&self) -> u64 {

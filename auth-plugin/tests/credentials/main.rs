@@ -7,6 +7,7 @@
     reason = "a test says what it expects by unwrapping it, in its helper functions too"
 )]
 
+mod device_passwords;
 mod door;
 mod passwords;
 mod tokens;

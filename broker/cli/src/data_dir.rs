@@ -67,6 +67,11 @@ impl DataDir {
     }
 }
 
+/// The decisions of the last day, for `mooring acl diff`: a line of JSON each.
+pub(crate) fn decisions_file(data_dir: &Path) -> PathBuf {
+    data_dir.join("decisions.jsonl")
+}
+
 /// The database of a data directory, where the configuration names none.
 pub(crate) fn sqlite_url(data_dir: &Path) -> String {
     format!("sqlite://{}", data_dir.join("mooring.db").display())

@@ -13,7 +13,7 @@ use mooring_protocol::{TopicFilter, TopicName};
 use mooring_store::Store;
 use uuid::Uuid;
 
-use super::{load_config, open_store, runtime};
+use super::{acl_diff, load_config, open_store, runtime};
 use crate::args::{AclAction, AclCommand, ConfigArgs};
 use crate::config::Config;
 use crate::{instance, output};
@@ -27,6 +27,11 @@ pub(super) fn run(command: AclCommand) -> anyhow::Result<ExitCode> {
         AclCommand::Who { topic, file, config } => runtime()?.block_on(async {
             let desk = Desk::open(&config, file.as_deref()).await?;
             desk.who(&topic).await
+        }),
+        AclCommand::Diff { new, file, config } => runtime()?.block_on(async {
+            let settings = load_config(&config)?;
+            let (old, new) = (Desk::open(&config, file.as_deref()).await?, Desk::open(&config, Some(&new)).await?);
+            acl_diff::diff(&instance::read_decisions(&settings.data_dir)?, &old.rights, &new.rights)
         }),
         AclCommand::Check { file } => {
             let rules = read_rules(&file)?;

@@ -13,6 +13,7 @@ mod webhook;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use mooring_auth::DevicePasswordPolicy;
 use mooring_core::Limits;
 use mooring_log::Durability;
 use mooring_protocol::TopicFilterBuf;
@@ -38,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) acl_file: Option<PathBuf>,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) scram_file: Option<PathBuf>,
+    pub(crate) device_password: DevicePasswordPolicy,
+    pub(crate) acl_journal_max: usize,
     pub(crate) webhook: Webhook,
     pub(crate) oauth: Oauth,
     pub(crate) accounts: Accounts,
@@ -201,6 +204,8 @@ impl Default for Config {
             acl_file: None,
             password_file: None,
             scram_file: None,
+            device_password: DevicePasswordPolicy::default(),
+            acl_journal_max: 50_000,
             webhook: Webhook::default(),
             oauth: Oauth { issuer: None, access_token_minutes: 10, refresh_token_days: 60, signing_key_days: 90 },
             accounts: Accounts::default(),

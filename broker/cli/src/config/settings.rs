@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mooring_auth::DevicePasswordPolicy;
 use mooring_core::SharedStrategy;
 use mooring_log::Durability;
 use mooring_protocol::TopicFilterBuf;
@@ -82,11 +83,17 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
 
     "acl.file" = "", "Rules besides what follows from ownership: see docs/acl.md. Read again at SIGHUP.",
         |config, value| config.acl_file = Some(PathBuf::from(value.text()?));
+    "acl.journal_max" = "50000", "Decisions of the last day that are kept for `mooring acl diff`, about 300 bytes each; the same one counts once. 0: none.",
+        |config, value| config.acl_journal_max = number(value, 0, 10_000_000)?;
 
     "authentication.password_file" = "", "Users with passwords, for the listeners with allow_password and for HTTPS: lines of `mooring password hash`; see docs/authentication.md. Read again at SIGHUP.",
         |config, value| config.password_file = Some(PathBuf::from(value.text()?));
     "authentication.scram_file" = "", "Users who authenticate with SCRAM-SHA-256 (MQTT 5.0), on the same listeners: lines of `mooring password hash --scram`. Read again at SIGHUP.",
         |config, value| config.scram_file = Some(PathBuf::from(value.text()?));
+    "authentication.device_password" = "\"instead\"", "What the passwords of devices are for, which claims and `mooring device password` make: \"unused\" nothing, \"instead\" they let a device in without a certificate (user name: its id) on listeners with allow_password, \"beside\" a device that has one needs it beside its certificate, \"required\" each device needs one beside its certificate.",
+        |config, value| config.device_password = value.choice(&[
+            ("unused", DevicePasswordPolicy::Unused), ("instead", DevicePasswordPolicy::Instead),
+            ("beside", DevicePasswordPolicy::Beside), ("required", DevicePasswordPolicy::Required)])?;
 
     "webhook.url" = "", "Another system that knows who clients with a user name are and what they may, asked in VerneMQ's format: \"https://host/path\", or http:// on loopback. See docs/authentication.md.",
         |config, value| config.webhook.url = Some(value.text()?.parse()?);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use mooring_auth::token::Finding;
 use mooring_auth::{
-    AuthError, FoundToken, LiveTokens, Method, PasswordFile, PasswordFileMethod, Rights, ScramUsers, Secret,
-    SecretKind, TokenMethod, TokenSource, Webhook, WebhookMethod, WithWebhook, token_credential,
+    AuthError, DevicePasswords, FoundToken, LiveTokens, Method, PasswordFile, PasswordFileMethod, Rights, ScramUsers,
+    Secret, SecretKind, TokenMethod, TokenSource, Webhook, WebhookMethod, WithWebhook, token_credential,
 };
 use mooring_core::{Access, Identity, SessionSelector};
 use mooring_oauth::Provider;
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
+use super::device_passwords::StoredDevicePasswords;
 use super::oauth::AccessTokens;
 use super::upkeep::stopped;
 use crate::config::{Config, HTTPS_LISTENER};
@@ -37,6 +38,7 @@ pub(super) struct Credentials {
     pub(super) scram_users: Arc<ScramUsers>,
     /// What clients may: from memory, or, where there is a webhook, from it as well.
     pub(super) access: Arc<dyn Access>,
+    pub(super) device_passwords: Arc<DevicePasswords>,
 }
 
 impl Credentials {
@@ -49,14 +51,18 @@ impl Credentials {
         let users = Arc::new(PasswordFileMethod::new(users(config)?, Arc::clone(rights), hashes_max())?);
         let scram_users = Arc::new(ScramUsers::parse(&scram_users(config)?)?);
         // A password that looks like a token is one: the file is asked after, and the webhook when the file does not know the name.
-        let mut methods: Vec<Box<dyn Method>> = vec![Box::new(tokens), Box::new(Arc::clone(&users))];
+        let source = Box::new(StoredDevicePasswords { store: store.clone(), runtime: Handle::current() });
+        let device_passwords = DevicePasswords::new(config.device_password, source, Arc::clone(rights), LOOKUP_MS_MAX);
+        let device_passwords = Arc::new(device_passwords);
+        let mut methods: Vec<Box<dyn Method>> =
+            vec![Box::new(tokens), Box::new(Arc::clone(&device_passwords)), Box::new(Arc::clone(&users))];
         let mut access: Arc<dyn Access> = Arc::clone(rights) as _;
         if let Some(config) = config.webhook.asked() {
             let webhook = Webhook::new(config, Handle::current())?;
             methods.push(Box::new(WebhookMethod::new(webhook.clone(), Arc::clone(rights))));
             access = Arc::new(WithWebhook::new(Arc::clone(rights), webhook));
         }
-        Ok(Self { methods, live_tokens, users, scram_users, access })
+        Ok(Self { methods, live_tokens, users, scram_users, access, device_passwords })
     }
 }
 

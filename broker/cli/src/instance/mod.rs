@@ -2,9 +2,11 @@
 
 mod accounts;
 mod credentials;
+mod device_passwords;
 mod directory;
 mod identity;
 mod ingest;
+mod journal;
 mod oauth;
 mod people;
 mod public_name;
@@ -39,9 +41,11 @@ use crate::data_dir::{DataDir, sqlite_url};
 use credentials::Credentials;
 use directory::Directory;
 use identity::ServerIdentity;
+use journal::JournalFile;
 
 pub(crate) use directory::load_rights;
 pub(crate) use identity::{key_store, open_authority};
+pub(crate) use journal::read_decisions;
 pub(crate) use reload::rules;
 
 /// A running instance.
@@ -87,7 +91,9 @@ impl Instance {
         } else {
             AnonymousPolicy::Deny
         };
-        let rights = Arc::new(Rights::new(&trust_domain, anonymous, system_clock()));
+        let journal = JournalFile::open(config, &data_dir);
+        let rights = Rights::new(&trust_domain, anonymous, system_clock()).with_journal(journal.decisions());
+        let rights = Arc::new(rights);
         reload::load_rules(config, &rights)?;
         let grace = grace(config);
         let directory = Directory::new(store.clone(), Arc::clone(&rights), Arc::clone(&revoked), &data_dir);
@@ -106,9 +112,10 @@ impl Instance {
             Arc::clone(&rights),
             system_clock(),
         );
-        let Credentials { methods, live_tokens, users, scram_users, access } =
+        let Credentials { methods, live_tokens, users, scram_users, access, device_passwords } =
             Credentials::new(config, &store, &rights, &oauth)?;
-        let authenticate = Authenticators::new(certificate, methods, credentials::password_listeners(config));
+        let authenticate = Authenticators::new(certificate, methods, credentials::password_listeners(config))
+            .with_device_passwords(device_passwords);
         let authenticate = WithScram::new(
             authenticate,
             Arc::clone(&scram_users),
@@ -158,6 +165,7 @@ impl Instance {
         let mut tasks = vec![
             tokio::spawn(api.run(stopped.clone())),
             tokio::spawn(admin.run(stopped.clone())),
+            tokio::spawn(journal.run(stopped.clone())),
             tokio::spawn(upkeep::run(
                 store.clone(),
                 Arc::clone(&rights),

@@ -2,6 +2,9 @@
 
 use std::process::{Command, Output};
 
+use mooring_protocol::{Connect, ReasonCode};
+
+use crate::mqtt::Client;
 use crate::server::{Home, MOORING, text};
 
 fn mooring(home: &Home, arguments: &[&str]) -> Output {
@@ -115,4 +118,78 @@ fn users_and_rules_of_mosquitto_are_taken_over_and_what_cant_be_is_said() {
     };
     says(&test("user:ana", "home/ana/lamp"), true, &["mosquitto line 3"]);
     says(&test("user:bert", "home/ana/lamp"), false, &["deny"]);
+}
+
+#[test]
+fn acl_diff_shows_what_another_file_of_rules_would_have_decided() {
+    let home = Home::with("[acl]\nfile = \"rules.toml\"\n");
+    std::fs::write(home.path().join("rules.toml"), RULES).unwrap();
+    let diff = |new: &str| mooring(&home, &["acl", "diff", new]);
+    std::fs::write(home.path().join("same.toml"), RULES).unwrap();
+    let server = home.start();
+    says(&diff("same.toml"), false, &["no decision is on record"]);
+    let mut anybody = Client::connect(server.plain.unwrap(), "dryer").unwrap();
+    for _ in 0..3 {
+        anybody.publish_and_wait("laundry/queue", b"").unwrap();
+        assert_eq!(anybody.publish_and_wait("laundry/secret/x", b"").unwrap(), ReasonCode::NotAuthorized);
+    }
+    anybody.subscribe("news/#").unwrap();
+    // It is written when the server ends, and every minute.
+    assert!(server.terminate().success());
+    says(&diff("same.toml"), true, &["Nothing changes for the 3 decisions"]);
+    let closed = "[[rule]]\nname = \"closed\"\neffect = \"deny\"\ntopic = \"laundry/queue\"\n";
+    std::fs::write(home.path().join("other.toml"), closed).unwrap();
+    says(
+        &diff("other.toml"),
+        false,
+        &["dryer", "no: closed", "no: secret", "yes: anonymous-allow-all", "1 become a no and 1 a yes"],
+    );
+    assert!(!text(&diff("other.toml")).contains("news/#"), "what stays the same is not shown");
+    says(&diff("missing.toml"), false, &["missing.toml"]);
+    std::fs::write(home.path().join("broken.toml"), "[[rule]]\neffect = \"permit\"\n").unwrap();
+    says(&diff("broken.toml"), false, &["broken.toml:2"]);
+    // What was decided is still known after another run.
+    assert!(home.start().terminate().success());
+    says(&diff("other.toml"), false, &["1 become a no and 1 a yes"]);
+}
+
+/// A device with its certificate, and what a CONNECT with this password is told.
+fn with_password(policy: &str, check: impl Fn(&Home, &str, &dyn Fn(Option<&str>, Option<&str>) -> bool)) {
+    let home = Home::with(&format!("[authentication]\ndevice_password = \"{policy}\"\n"));
+    let server = home.start();
+    let device = home.make_device();
+    let credentials = home.enrol(&server, &device, "device");
+    let root_pem = std::fs::read_to_string(home.root_certificate()).unwrap();
+    check(&home, &device.id, &|username, password| {
+        let mut connect = Connect::new("washer");
+        (connect.username, connect.password) = (username, password.map(str::as_bytes));
+        Client::connect_tls_as(server.mqtts, &connect, &root_pem, &credentials).is_ok()
+    });
+}
+
+#[test]
+fn a_device_that_has_a_password_needs_it_beside_its_certificate() {
+    with_password("beside", |home, id, connects| {
+        assert!(connects(None, None), "it has none yet");
+        let made = home.run(&["device", "password", id]);
+        let password = made.trim();
+        assert!(!connects(None, None));
+        assert!(!connects(Some(id), Some("wrong")));
+        assert!(connects(Some(id), Some(password)) && connects(None, Some(password)));
+        assert!(!connects(Some("another"), Some(password)));
+        let newer = home.run(&["device", "password", id]);
+        assert!(!connects(Some(id), Some(password)) && connects(Some(id), Some(newer.trim())));
+        home.run(&["device", "password", id, "--remove"]);
+        assert!(connects(None, None));
+    });
+}
+
+#[test]
+fn attack_certificate_alone_where_each_device_needs_a_password_as_well() {
+    with_password("required", |home, id, connects| {
+        assert!(!connects(None, None) && !connects(Some(id), Some("")), "it has none yet");
+        let made = home.run(&["device", "password", id]);
+        assert!(!connects(None, None));
+        assert!(connects(Some(id), Some(made.trim())));
+    });
 }

@@ -145,7 +145,7 @@ impl<S: Read + Write> Client<S> {
     }
 
     /// Reads packets until `pick` takes one; the others are left out.
-    fn receive<T>(&mut self, pick: impl Fn(&Packet<'_>) -> Option<T>) -> io::Result<T> {
+    pub(crate) fn receive<T>(&mut self, pick: impl Fn(&Packet<'_>) -> Option<T>) -> io::Result<T> {
         loop {
             while let Some((packet, length)) =
                 decode(&self.received, Version::V5, &DecodeLimits::PROTOCOL).map_err(io::Error::other)?
