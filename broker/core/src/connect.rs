@@ -10,7 +10,7 @@ use crate::aliases::Aliases;
 use crate::authentication::Authentication;
 use crate::connection::{Connection, State};
 use crate::engine::{ConnectionId, DisconnectCause, Engine, Flow, Now};
-use crate::message::{Message, MessageProperties};
+use crate::message::{Message, MessageProperties, Origin};
 use crate::notice::{Notice, NoticeKind};
 use crate::output::Output;
 use crate::queue::Queue;
@@ -305,14 +305,16 @@ fn will_of(will: &WireWill<'_>, key: &SessionKey) -> Will {
         user_properties: from.user_properties.iter().map(|(name, value)| (name.into(), value.into())).collect(),
     };
     let message = Message {
-        topic: will.topic.to_buf(),
+        origin: Arc::new(Origin {
+            topic: will.topic.to_buf(),
+            publisher: key.identity.clone(),
+            publisher_client_id: key.client_id.clone(),
+        }),
         payload: will.payload.into(),
         qos: will.qos,
         retain: will.retain,
         accepted_at_unix_ms: 0,
         expires_at_unix_ms: None,
-        publisher: key.identity.clone(),
-        publisher_client_id: key.client_id.clone(),
         properties: (properties != MessageProperties::default()).then(|| Box::new(properties)),
     };
     Will {

@@ -106,7 +106,7 @@ pub use engine::{
     SessionSelector,
 };
 pub use limits::{Limits, SharedStrategy};
-pub use message::{Message, MessageId, MessageProperties, SharedMessage};
+pub use message::{Message, MessageId, MessageProperties, Origin, SharedMessage};
 pub use notice::{Notice, NoticeKind};
 pub use record::{Delivery, LogSequence, Record};
 pub use session_key::{ClientId, SessionId, SessionKey};

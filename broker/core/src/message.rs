@@ -1,5 +1,6 @@
 //! An application message on its way through the broker, shared by all that it is for.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use mooring_protocol::{QoS, TopicNameBuf};
@@ -12,10 +13,12 @@ use crate::session_key::ClientId;
 pub struct MessageId(pub u64);
 
 /// An application message: topic, payload and the properties that travel with it. Written once, shared by reference.
+///
+/// Reads as if it had the fields of its [`Origin`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// The topic that it was published to.
-    pub topic: TopicNameBuf,
+    /// From whom and to where: shared with the other messages of which it is the same.
+    pub origin: Arc<Origin>,
     /// The payload, as it came.
     pub payload: Box<[u8]>,
     /// The QoS that the publisher chose.
@@ -26,12 +29,27 @@ pub struct Message {
     pub accepted_at_unix_ms: u64,
     /// When it expires: milliseconds since the Unix epoch.
     pub expires_at_unix_ms: Option<u64>,
-    /// Who published it; the broker itself for presence and the API.
+    /// The properties of MQTT 5.0 that are passed on; `None` when there are none.
+    pub properties: Option<Box<MessageProperties>>,
+}
+
+/// What all messages of a client to one topic have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The topic that they are published to.
+    pub topic: TopicNameBuf,
+    /// Who publishes them; the broker itself for presence and the API.
     pub publisher: Identity,
     /// The publisher's client id.
     pub publisher_client_id: ClientId,
-    /// The properties of MQTT 5.0 that are passed on; `None` when there are none.
-    pub properties: Option<Box<MessageProperties>>,
+}
+
+impl Deref for Message {
+    type Target = Origin;
+
+    fn deref(&self) -> &Origin {
+        &self.origin
+    }
 }
 
 /// The properties of a PUBLISH that the broker passes on unchanged.
@@ -63,8 +81,8 @@ impl Message {
     }
 }
 
-/// What a message costs besides its topic, payload and properties: the struct, its counters and the allocator's share.
-pub const MESSAGE_OVERHEAD_BYTES: usize = 160;
+/// What a message costs besides its topic, payload and properties: the struct and an origin of its own, their counters and the allocator's share.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 224;
 
 /// What an entry of a queue costs besides the message: itself, its share of what the list of them has to spare, and what the log keeps of it (its place on
 /// disk, the reference to it, and the same once more while it is written into a checkpoint).

@@ -7,7 +7,7 @@ use mooring_protocol::{QoS, TopicNameBuf};
 
 use crate::acknowledgement::TokenOwner;
 use crate::engine::{Engine, Now};
-use crate::message::Message;
+use crate::message::{Message, Origin};
 use crate::record::Record;
 use crate::session_key::{ClientId, SessionKey};
 use crate::shard::{ShardMessage, home_of_topic};
@@ -64,14 +64,16 @@ impl Engine {
 
     fn announce(&mut self, now: Now, topic: &TopicNameBuf, online: bool, payload: String) {
         let message = Arc::new(Message {
-            topic: topic.clone(),
+            origin: Arc::new(Origin {
+                topic: topic.clone(),
+                publisher: self.config.broker_identity.clone(),
+                publisher_client_id: ClientId::new(""),
+            }),
             payload: payload.into_bytes().into(),
             qos: QoS::AtLeastOnce,
             retain: true,
             accepted_at_unix_ms: now.unix_ms,
             expires_at_unix_ms: None,
-            publisher: self.config.broker_identity.clone(),
-            publisher_client_id: ClientId::new(""),
             properties: None,
         });
         let mut route = self.route(topic.as_name(), None);

@@ -1,9 +1,11 @@
 //! The last topics of a publishing connection, each with the verdict of the ACL and everybody that it goes to.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::access::Verdict;
 use crate::changes::Changes;
+use crate::message::Origin;
 use crate::route_cache::TopicRoute;
 use crate::topic_hash::TopicHash;
 
@@ -18,6 +20,8 @@ pub(crate) struct CachedTopic {
     pub(crate) access_generation: u64,
     pub(crate) route: Arc<TopicRoute>,
     pub(crate) verdict: Verdict,
+    /// Made for the first message that is more than passed through.
+    pub(crate) origin: OnceCell<Arc<Origin>>,
 }
 
 /// The last topics, in no order.

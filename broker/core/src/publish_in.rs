@@ -1,5 +1,6 @@
 //! PUBLISH and PUBREL from a client (sections 3.3 and 3.6).
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use mooring_protocol::{PacketId, PayloadFormat, Publish, QoS, ReasonCode, TopicName};
@@ -9,7 +10,7 @@ use crate::acknowledgement::{Answer, TokenOwner};
 use crate::asking::permit_at;
 use crate::deliver::Fresh;
 use crate::engine::{ConnectionId, Engine, Now};
-use crate::message::{Message, MessageProperties};
+use crate::message::{Message, MessageProperties, Origin};
 use crate::notice::NoticeKind;
 use crate::outgoing::Outgoing;
 use crate::publish_cache::{CachedTopic, PublishCache};
@@ -146,7 +147,7 @@ impl Engine {
             publisher,
             publish,
             topic,
-            &CachedTopic { hash, found_at, access_generation, route, verdict },
+            &CachedTopic { hash, found_at, access_generation, route, verdict, origin: OnceCell::new() },
         );
     }
 
@@ -159,7 +160,7 @@ impl Engine {
         known: &CachedTopic,
     ) {
         match self.check(publisher, publish, topic, &known.verdict) {
-            Ok(()) => self.publish_to(now, publisher, publish, topic, &known.route.route),
+            Ok(()) => self.publish_to(now, publisher, publish, topic, known),
             Err(refused) => self.refuse(now, publisher, publish, topic, refused),
         }
     }
@@ -176,7 +177,14 @@ impl Engine {
             None => Verdict { allow: false, reason: ReasonCode::NotAuthorized, rule: "no session".into() },
         };
         let route = self.known_route(topic, hash, Some(place));
-        CachedTopic { hash, found_at: self.index.changes.count(), access_generation, route, verdict }
+        CachedTopic {
+            hash,
+            found_at: self.index.changes.count(),
+            access_generation,
+            route,
+            verdict,
+            origin: OnceCell::new(),
+        }
     }
 
     /// Counts a QoS 1 or 2 message, and answers one of QoS 2 that was received before. Returns whether to go on.
@@ -269,8 +277,9 @@ impl Engine {
         publisher: Publisher,
         publish: &Publish<'_>,
         topic: TopicName<'_>,
-        route: &Route,
+        known: &CachedTopic,
     ) {
+        let route = &known.route.route;
         let received_from = match publish.packet_id {
             Some(packet_id) if publish.qos == QoS::ExactlyOnce && publisher.durable => {
                 Some((publisher.session, packet_id))
@@ -278,7 +287,8 @@ impl Engine {
             _ => None,
         };
         let accepted = if route.needs_message(publish.qos, publish.retain) {
-            let message = Arc::new(self.message_of(now, publisher, publish, topic));
+            let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
+            let message = Arc::new(message_of(now, publish, origin));
             let owner = TokenOwner::Session(publisher.place, publisher.session);
             self.accept(now, &message, route, received_from, owner)
         } else {
@@ -319,22 +329,12 @@ impl Engine {
         }
     }
 
-    fn message_of(&self, now: Now, publisher: Publisher, publish: &Publish<'_>, topic: TopicName<'_>) -> Message {
-        let (identity, client_id) = match self.sessions.get(publisher.place) {
+    fn origin_of(&self, place: u32, topic: TopicName<'_>) -> Arc<Origin> {
+        let (publisher, publisher_client_id) = match self.sessions.get(place) {
             Some(session) => (session.key.identity.clone(), session.key.client_id.clone()),
             None => (Identity::new(""), ClientId::new("")),
         };
-        Message {
-            topic: topic.to_buf(),
-            payload: publish.payload.into(),
-            qos: publish.qos,
-            retain: publish.retain,
-            accepted_at_unix_ms: now.unix_ms,
-            expires_at_unix_ms: expiry_of(now, publish.properties.message_expiry_s),
-            publisher: identity,
-            publisher_client_id: client_id,
-            properties: properties_of(publish),
-        }
+        Arc::new(Origin { topic: topic.to_buf(), publisher, publisher_client_id })
     }
 
     /// PUBREL: the packet id is free again. [MQTT-4.3.3-11]
@@ -372,6 +372,18 @@ const fn puback_reason(reason: ReasonCode) -> ReasonCode {
 /// When a message that is accepted now expires.
 pub(crate) fn expiry_of(now: Now, message_expiry_s: Option<u32>) -> Option<u64> {
     message_expiry_s.map(|seconds| now.unix_ms.saturating_add(u64::from(seconds) * 1000))
+}
+
+fn message_of(now: Now, publish: &Publish<'_>, origin: &Arc<Origin>) -> Message {
+    Message {
+        origin: Arc::clone(origin),
+        payload: publish.payload.into(),
+        qos: publish.qos,
+        retain: publish.retain,
+        accepted_at_unix_ms: now.unix_ms,
+        expires_at_unix_ms: expiry_of(now, publish.properties.message_expiry_s),
+        properties: properties_of(publish),
+    }
 }
 
 fn properties_of(publish: &Publish<'_>) -> Option<Box<MessageProperties>> {

@@ -31,6 +31,8 @@ pub(crate) struct RouteCache {
     targets: usize,
     /// Whose place the next topic of a full set takes.
     victim: usize,
+    /// What [`Known::found_at`] counts from.
+    base: u64,
 }
 
 /// One line of the processor's cache.
@@ -38,18 +40,30 @@ pub(crate) struct RouteCache {
 #[repr(align(64))]
 struct Set([Option<Known>; WAYS]);
 
+/// A quarter of a [`Set`]: of a topic that is another, nothing else is read.
 #[derive(Debug)]
 struct Known {
-    found_at: u64,
+    /// Changes of filters since [`RouteCache::base`].
+    found_at: u32,
+    /// A part of the topic's hash that does not choose the set.
+    tag: u32,
     route: Arc<TopicRoute>,
 }
+
+const _: () = assert!(size_of::<Set>() == 64, "a set is one line of the processor's cache");
 
 impl RouteCache {
     /// What is known of a topic, if it is still true.
     pub(crate) fn find(&mut self, hash: TopicHash, topic: &str, changes: &Changes) -> Option<&Arc<TopicRoute>> {
-        let place = self.place_of(hash);
+        let (place, base) = (self.place_of(hash), self.base);
         let known = self.sets.get_mut(place)?.0.iter_mut().flatten().find(|known| known.is_of(hash, topic))?;
-        changes.is_current(topic, &mut known.found_at).then_some(&known.route)
+        let mut found_at = base + u64::from(known.found_at);
+        let is_current = changes.is_current(topic, &mut found_at);
+        if is_current {
+            // Beyond what fits, the topic is found to be older than it is, and looked at again.
+            known.found_at = u32::try_from(found_at - base).unwrap_or(known.found_at);
+        }
+        is_current.then_some(&known.route)
     }
 
     /// Keeps what was found now.
@@ -58,13 +72,15 @@ impl RouteCache {
         if size > TARGETS_MAX {
             return;
         }
-        if self.targets + size > TARGETS_MAX {
-            *self = Self::default();
+        let since_base = u32::try_from(changes.count() - self.base);
+        let found_at = since_base.unwrap_or_default();
+        if self.targets + size > TARGETS_MAX || since_base.is_err() {
+            *self = Self { base: changes.count() - u64::from(found_at), ..Self::default() };
         }
         if self.count * 2 >= self.sets.len() * WAYS && self.sets.len() < SETS_MAX {
             self.grow();
         }
-        self.place(Known { found_at: changes.count(), route });
+        self.place(Known { found_at, tag: tag_of(route.hash), route });
     }
 
     fn place(&mut self, known: Known) {
@@ -85,6 +101,7 @@ impl RouteCache {
     fn grow(&mut self) {
         let sets = (self.sets.len() * 2).max(SETS_MIN);
         let before = std::mem::take(self);
+        self.base = before.base;
         self.sets.resize_with(sets, Set::default);
         before.sets.into_iter().flat_map(|set| set.0).flatten().for_each(|known| self.place(known));
     }
@@ -97,8 +114,13 @@ impl RouteCache {
 
 impl Known {
     fn is_of(&self, hash: TopicHash, topic: &str) -> bool {
-        self.route.is_of(hash, topic)
+        self.tag == tag_of(hash) && self.route.is_of(hash, topic)
     }
+}
+
+/// The high half: the low one chooses the set.
+fn tag_of(hash: TopicHash) -> u32 {
+    u32::try_from(hash.number() >> 32).unwrap_or_default()
 }
 
 impl TopicRoute {

@@ -7,7 +7,7 @@ use mooring_protocol::TopicFilterBuf;
 
 use crate::acknowledgement::{LogWaiter, TokenOwner};
 use crate::engine::{Engine, Now, ServicePublish};
-use crate::message::{Message, MessageProperties};
+use crate::message::{Message, MessageProperties, Origin};
 use crate::publish_in::expiry_of;
 use crate::session_key::ClientId;
 
@@ -24,14 +24,16 @@ impl Engine {
     pub(crate) fn service_publish(&mut self, now: Now, publish: ServicePublish) {
         let ServicePublish { topic, payload, qos, retain, message_expiry_s, properties, token } = publish;
         let message = Arc::new(Message {
-            topic,
+            origin: Arc::new(Origin {
+                topic,
+                publisher: self.config.broker_identity.clone(),
+                publisher_client_id: ClientId::new(""),
+            }),
             payload,
             qos,
             retain,
             accepted_at_unix_ms: now.unix_ms,
             expires_at_unix_ms: expiry_of(now, message_expiry_s),
-            publisher: self.config.broker_identity.clone(),
-            publisher_client_id: ClientId::new(""),
             properties: (properties != MessageProperties::default()).then(|| Box::new(properties)),
         });
         let route = self.route(message.topic.as_name(), None);

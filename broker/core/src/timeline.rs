@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mooring_protocol::{QoS, TopicNameBuf};
 
 use crate::engine::{DisconnectCause, Engine, Now};
-use crate::message::Message;
+use crate::message::{Message, Origin};
 use crate::presence::escape;
 use crate::record::Record;
 use crate::session_key::ClientId;
@@ -56,14 +56,16 @@ impl Engine {
         let (at, client, detail) = (now.unix_ms, escape(client.as_str()), escape(detail));
         let payload = format!(r#"{{"at":{at},"what":"{what}","client":"{client}","detail":"{detail}"}}"#);
         let message = Arc::new(Message {
-            topic,
+            origin: Arc::new(Origin {
+                topic,
+                publisher: self.config.broker_identity.clone(),
+                publisher_client_id: ClientId::new(""),
+            }),
             payload: payload.into_bytes().into(),
             qos: QoS::AtMostOnce,
             retain: false,
             accepted_at_unix_ms: now.unix_ms,
             expires_at_unix_ms: None,
-            publisher: self.config.broker_identity.clone(),
-            publisher_client_id: ClientId::new(""),
             properties: None,
         });
         let id = self.next_message_id();

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mooring_core::message::{Message, MessageId};
+use mooring_core::message::{Message, MessageId, Origin};
 use mooring_core::record::{Delivery, Record, SessionRecord};
 use mooring_core::{ClientId, Identity, SessionId, SessionKey};
 use mooring_log::{Durability, Log, LogError, LogOptions, RealDisk};
@@ -100,14 +100,16 @@ fn session() -> Record {
 fn message() -> Result<Arc<Message>, Box<dyn std::error::Error>> {
     let topic = TopicNameBuf::parse("devices/0f8fad5b-d9cb-469f-a165-70867728950e/telemetry");
     Ok(Arc::new(Message {
-        topic: topic.map_err(|error| error.to_string())?,
+        origin: Arc::new(Origin {
+            topic: topic.map_err(|error| error.to_string())?,
+            publisher: Identity::new("spiffe://mooring/device/0f8fad5b-d9cb-469f-a165-70867728950e"),
+            publisher_client_id: ClientId::new("washer"),
+        }),
         payload: vec![42; 256].into(),
         qos: QoS::AtLeastOnce,
         retain: false,
         accepted_at_unix_ms: 1_790_000_000_000,
         expires_at_unix_ms: None,
-        publisher: Identity::new("spiffe://mooring/device/0f8fad5b-d9cb-469f-a165-70867728950e"),
-        publisher_client_id: ClientId::new("washer"),
         properties: None,
     }))
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mooring_core::message::{Message, MessageId};
+use mooring_core::message::{Message, MessageId, Origin};
 use mooring_core::record::{Record, RetainedStamp, SessionRecord, SubscriptionRecord};
 use mooring_core::{ClientId, Identity, SessionId, SessionKey};
 use mooring_log::{Log, LogOptions, RealDisk};
@@ -80,14 +80,16 @@ fn append_session(log: &mut Log, id: u64) -> Result<(), Box<dyn std::error::Erro
 fn retained(id: u64, number: u64) -> Result<Record, Box<dyn std::error::Error>> {
     let topic = TopicNameBuf::parse(&format!("devices/0f8fad5b-d9cb-469f-a165-{number:012}/presence"));
     let message = Arc::new(Message {
-        topic: topic.map_err(|error| error.to_string())?,
+        origin: Arc::new(Origin {
+            topic: topic.map_err(|error| error.to_string())?,
+            publisher: Identity::new("spiffe://mooring/server/1"),
+            publisher_client_id: ClientId::new(""),
+        }),
         payload: format!("{{\"online\":true,\"at\":1790000000000,\"client\":\"washer-{number}\"}}").into_bytes().into(),
         qos: QoS::AtLeastOnce,
         retain: true,
         accepted_at_unix_ms: 1_790_000_000_000,
         expires_at_unix_ms: None,
-        publisher: Identity::new("spiffe://mooring/server/1"),
-        publisher_client_id: ClientId::new(""),
         properties: None,
     });
     Ok(Record::Message {

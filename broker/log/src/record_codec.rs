@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use mooring_core::message::{Message, MessageId, MessageProperties, SharedMessage};
+use mooring_core::message::{Message, MessageId, MessageProperties, Origin, SharedMessage};
 use mooring_core::record::{Delivery, Record, RetainedStamp, SessionRecord, SubscriptionRecord, WillRecord};
 use mooring_core::{ClientId, Identity, SessionId, SessionKey};
 use mooring_protocol::{PacketId, QoS, TopicFilterBuf, TopicNameBuf};
@@ -276,15 +276,17 @@ fn put_message(into: &mut Vec<u8>, message: &Message) {
 
 fn read_message(reader: &mut Reader<'_>) -> Result<Message, Malformed> {
     let flags = reader.byte()?;
+    let (qos, retain) = (read_qos(flags & 3)?, flags & MESSAGE_RETAIN != 0);
+    let (topic, payload) = (read_topic(reader)?, reader.bytes()?.into());
+    let (accepted_at_unix_ms, expires_at_unix_ms) = (reader.integer()?, reader.optional()?);
+    let (publisher, publisher_client_id) = (Identity::new(reader.text()?), ClientId::new(reader.text()?));
     Ok(Message {
-        qos: read_qos(flags & 3)?,
-        retain: flags & MESSAGE_RETAIN != 0,
-        topic: read_topic(reader)?,
-        payload: reader.bytes()?.into(),
-        accepted_at_unix_ms: reader.integer()?,
-        expires_at_unix_ms: reader.optional()?,
-        publisher: Identity::new(reader.text()?),
-        publisher_client_id: ClientId::new(reader.text()?),
+        origin: Arc::new(Origin { topic, publisher, publisher_client_id }),
+        payload,
+        qos,
+        retain,
+        accepted_at_unix_ms,
+        expires_at_unix_ms,
         properties: if flags & MESSAGE_PROPERTIES == 0 { None } else { Some(Box::new(read_properties(reader)?)) },
     })
 }

@@ -6,7 +6,7 @@ pub(crate) mod world;
 
 use std::sync::Arc;
 
-use mooring_core::message::{Message, MessageId, SharedMessage};
+use mooring_core::message::{Message, MessageId, Origin, SharedMessage};
 use mooring_core::record::{Delivery, Record, Recovered, RetainedStamp, SessionRecord, SubscriptionRecord};
 use mooring_core::{ClientId, Identity, SessionId, SessionKey};
 use mooring_log::{Log, LogOptions, sim::FaultyDisk};
@@ -14,14 +14,16 @@ use mooring_protocol::{QoS, TopicFilterBuf, TopicNameBuf};
 
 pub(crate) fn message(topic: &str, payload: &[u8]) -> SharedMessage {
     Arc::new(Message {
-        topic: TopicNameBuf::parse(topic).unwrap(),
+        origin: Arc::new(Origin {
+            topic: TopicNameBuf::parse(topic).unwrap(),
+            publisher: Identity::new("spiffe://mooring/device/1"),
+            publisher_client_id: ClientId::new("washer-1"),
+        }),
         payload: payload.into(),
         qos: QoS::AtLeastOnce,
         retain: false,
         accepted_at_unix_ms: 1_790_000_000_000,
         expires_at_unix_ms: None,
-        publisher: Identity::new("spiffe://mooring/device/1"),
-        publisher_client_id: ClientId::new("washer-1"),
         properties: None,
     })
 }
