@@ -180,10 +180,24 @@ pub(crate) enum DeviceCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CaCommand {
     /// Make the authority, as the first start of the server would.
-    Init(ConfigArgs),
+    Init {
+        /// Below a company's root: makes the intermediates' keys and signing requests; `ca import-chain` brings what was signed.
+        #[arg(long)]
+        external: bool,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Bring the certificates that a company's authority signed for our intermediates, each with those above it up to the root.
+    ImportChain {
+        /// The files, PEM.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
     /// Show the root and the intermediates, until when they are valid, and how their keys are kept.
     Status(ConfigArgs),
-    /// Make a new intermediate: it signs from the next start on, and the one before it is trusted until it ends.
+    /// Make a new intermediate: it signs once the server got SIGHUP, and the one before it is trusted until it ends.
     RotateIntermediate {
         /// Which.
         which: Intermediate,
@@ -491,7 +505,7 @@ pub(crate) struct ConformanceArgs {
     #[arg(long, value_name = "NAME", requires = "scram_password")]
     pub(crate) scram_user: Option<String>,
     /// The password of that user.
-    #[arg(long, env = "MOORING_CONFORMANCE_SCRAM_PASSWORD", hide_env_values = true, requires = "scram_user")]
+    #[arg(long, env = "MOORING_CONFORMANCE_SCRAM_PASSWORD", hide_env_values = true)]
     pub(crate) scram_password: Option<String>,
     /// Also MQTT over WebSocket (chapter 6): host, port and path; over TLS when the target is.
     #[arg(long, value_name = "HOST:PORT/PATH")]

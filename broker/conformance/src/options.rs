@@ -23,6 +23,8 @@ pub struct Options {
     pub username: Option<String>,
     /// The password that goes with it.
     pub password: Option<String>,
+    /// A user that the server knows for SCRAM-SHA-256; without it the cases that need one are skipped.
+    pub scram: Option<Credentials>,
     /// Only cases whose id, chapter or a statement contains this.
     pub filter: Option<String>,
     /// Only cases of this version.
@@ -50,6 +52,7 @@ impl Options {
             websocket: None,
             username: None,
             password: None,
+            scram: None,
             filter: None,
             version: None,
             patience: Duration::from_millis(300),
@@ -60,6 +63,15 @@ impl Options {
             topic_prefix: "conformance".into(),
         }
     }
+}
+
+/// A user and its password.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The user's name.
+    pub name: String,
+    /// The password.
+    pub password: String,
 }
 
 /// A WebSocket address.

@@ -7,6 +7,9 @@ use crate::property::Props;
 /// The version that a case speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Version {
+    /// MQTT 3.1, protocol level 3.
+    #[serde(rename = "3.1")]
+    V31,
     /// MQTT 3.1.1, protocol level 4.
     #[serde(rename = "3.1.1")]
     V311,
@@ -18,6 +21,7 @@ pub enum Version {
 impl Version {
     pub(crate) fn level(self) -> u8 {
         match self {
+            Self::V31 => 3,
             Self::V311 => 4,
             Self::V5 => 5,
         }
@@ -31,6 +35,7 @@ impl Version {
 impl std::fmt::Display for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::V31 => "3.1",
             Self::V311 => "3.1.1",
             Self::V5 => "5.0",
         })
@@ -105,7 +110,8 @@ impl Connect {
 
     /// The packet without its fixed header, for cases that spoil it.
     pub(crate) fn body(&self, version: Version) -> Vec<u8> {
-        let mut body = b"\x00\x04MQTT".to_vec();
+        let mut body = Vec::new();
+        put_string(&mut body, if version == Version::V31 { b"MQIsdp" } else { b"MQTT" });
         body.push(version.level());
         body.push(self.flags());
         body.extend(self.keep_alive_s.to_be_bytes());

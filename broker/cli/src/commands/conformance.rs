@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use mooring_conformance::{Options, Outcome, Tls, WebSocket};
+use mooring_conformance::{Credentials, Options, Outcome, Tls, WebSocket};
 
 use crate::args::ConformanceArgs;
 use crate::output;
@@ -35,6 +35,7 @@ fn options(args: ConformanceArgs) -> anyhow::Result<Options> {
         password: args.password,
         filter: args.filter,
         slow: args.slow,
+        scram: args.scram_user.zip(args.scram_password).map(|(name, password)| Credentials { name, password }),
         ..Options::new(args.target)
     })
 }

@@ -13,12 +13,14 @@ mod publish_v5;
 mod qos;
 mod redelivery;
 mod retain;
+mod scram;
 mod session;
 mod shared;
 mod subscribe;
 mod subscribe_v5;
 mod topics;
 mod unsubscribe;
+mod v31;
 mod websocket;
 mod will;
 
@@ -50,6 +52,8 @@ pub fn cases() -> Vec<Case> {
         topics::list,
         shared::list,
         flow::list,
+        scram::list,
+        v31::list,
         websocket::list,
         attack::list,
     ];
@@ -83,6 +87,11 @@ impl List {
         self.add(Version::V5, name, statements, title, run);
     }
 
+    /// A rule of 3.1, which numbers none.
+    fn v31(&mut self, name: &str, title: &'static str, run: Run) {
+        self.add(Version::V31, name, "", title, run);
+    }
+
     /// The same rule in both versions, under the numbers of each.
     fn both(&mut self, name: &str, in_v3: &str, in_v5: &str, title: &'static str, run: Run) {
         self.v3(name, in_v3, title, run);
@@ -97,7 +106,11 @@ impl List {
     }
 
     fn add(&mut self, version: Version, name: &str, statements: &str, title: &'static str, run: Run) {
-        let short = if version.is_v5() { "v5" } else { "v3" };
+        let short = match version {
+            Version::V31 => "v31",
+            Version::V311 => "v3",
+            Version::V5 => "v5",
+        };
         self.cases.push(Case {
             id: format!("{short}/{}/{name}", self.word),
             statements: statements.split_whitespace().map(|number| format!("MQTT-{number}")).collect(),
@@ -134,7 +147,7 @@ fn closes_for(t: &Target, bytes: &[u8], codes: &[u8]) -> Check {
 #[track_caller]
 fn refuses(t: &Target, connect: &[u8]) -> Check {
     let expected = match t.version {
-        Version::V311 => "the server closes the connection without a CONNACK",
+        Version::V31 | Version::V311 => "the server closes the connection without a CONNACK",
         Version::V5 => "the server closes the connection, at most after a CONNACK that refuses",
     };
     let mut client = t.dial()?;
