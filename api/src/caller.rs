@@ -20,6 +20,8 @@ pub enum Scope {
     DevicesWrite,
     /// Send commands.
     CommandsSend,
+    /// See and change one's own account.
+    Account,
 }
 
 impl Scope {
@@ -30,6 +32,7 @@ impl Scope {
             Self::DevicesRead => "devices:read",
             Self::DevicesWrite => "devices:write",
             Self::CommandsSend => "commands:send",
+            Self::Account => "account",
         }
     }
 
@@ -39,6 +42,7 @@ impl Scope {
             Self::DevicesRead => "See devices, their state and their events",
             Self::DevicesWrite => "Claim devices, share them, and change their wished state",
             Self::CommandsSend => "Send commands to devices",
+            Self::Account => "See and change your account",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mooring_accounts::Accounts;
 use mooring_auth::Rights;
 use mooring_certs::LiveAuthority;
 use mooring_oauth::Provider;
@@ -22,6 +23,8 @@ pub struct ApiContext {
     pub authority: LiveAuthority,
     /// Knows which access tokens are good.
     pub oauth: Provider,
+    /// The accounts of people.
+    pub accounts: Accounts,
     /// Rights over topics, which follow from ownership.
     pub rights: Arc<Rights>,
     /// Brings changes of owners and grants into force.

@@ -4,11 +4,12 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::audit::audit_row;
+use crate::certificates::certificate;
 use crate::claims::{change_owner, let_go};
 use crate::sql::{Row, params};
 use crate::tokens::token;
 use crate::users::fold;
-use crate::{AuditRow, Result, Store, StoreError, Token};
+use crate::{AuditRow, Certificate, Result, Store, StoreError, Token};
 
 /// An account to be made, with its user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,6 +196,12 @@ impl Store {
     pub async fn tokens_of_user(&self, user: Uuid) -> Result<Vec<Token>> {
         let sql = "SELECT * FROM tokens WHERE user_id = $1 ORDER BY id LIMIT 1000";
         self.rows(sql, &params![user]).await?.iter().map(token).collect()
+    }
+
+    /// The certificates of a person's clients that are not revoked.
+    pub async fn certificates_of_client(&self, user: Uuid) -> Result<Vec<Certificate>> {
+        let sql = "SELECT * FROM certificates WHERE holder_kind = 'client' AND holder = $1 AND revoked_at IS NULL ORDER BY issued_at";
+        self.rows(sql, &params![&user.to_string()]).await?.iter().map(certificate).collect()
     }
 
     /// What the audit log has of an actor, the newest first, at most the last ten thousand.

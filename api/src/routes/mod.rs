@@ -1,5 +1,6 @@
 //! The routes. Each is declared once, by its handler: path, method, answers and documentation; and in [`table`], with who may use it.
 
+mod account;
 mod authority;
 mod certificates;
 mod claims;
@@ -116,6 +117,7 @@ async fn openapi() -> impl axum::response::IntoResponse {
         (name = "rooms", description = "Where devices stand"),
         (name = "sharing", description = "Whom an owner lets in, and who looked"),
         (name = "organisations", description = "Whom technicians belong to"),
+        (name = "account", description = "One's own account"),
         (name = "operator", description = "What operators do"),
         (name = "commands", description = "Telling a device what to do")
     )
@@ -137,7 +139,7 @@ impl Modify for Security {
             "enrolment",
             scheme(HttpAuthScheme::Basic, "The device's id as user name, its one-time enrolment secret as password."),
         );
-        let scopes = [Scope::DevicesRead, Scope::DevicesWrite, Scope::CommandsSend];
+        let scopes = [Scope::DevicesRead, Scope::DevicesWrite, Scope::CommandsSend, Scope::Account];
         let scopes = Scopes::from_iter(scopes.map(|scope| (scope.as_str(), scope.meaning())));
         let code = AuthorizationCode::new("/oauth2/authorize", "/oauth2/token", scopes);
         components.add_security_scheme("oauth", SecurityScheme::OAuth2(OAuth2::new([Flow::AuthorizationCode(code)])));

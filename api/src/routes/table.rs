@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::operator;
 use super::{
-    authority, certificates, claims, commands, devices, est, events, grants, history, invites, late_renewal,
+    account, authority, certificates, claims, commands, devices, est, events, grants, history, invites, late_renewal,
     organisations, revocation, rooms, shadow, status, stream,
 };
 use crate::ApiContext;
@@ -95,6 +95,16 @@ fn table() -> Vec<Declared> {
         organisations::invite, organisations::invites => Thing, [DevicesWrite];
         organisations::devices => Thing, [DevicesRead];
 
+        account::show, account::change => Own, [Account];
+        account::change_password => Own, [Account];
+        account::sessions, account::end_sessions => Own, [Account];
+        account::end_session => Thing, [Account];
+        account::offer_totp => Own, [Account];
+        account::confirm_totp => Own, [Account];
+        account::new_recovery_codes => Own, [Account];
+        account::export => Own, [Account];
+        account::delete => Own, [Account];
+
         operator::devices::search => Operator, [];
         operator::devices::tag => Operator, [];
         operator::devices::claim_code => Operator, [];
@@ -132,7 +142,8 @@ pub fn route_rules() -> Vec<RouteRule> {
         for (path, methods) in paths.as_object().into_iter().flatten() {
             for method in methods.as_object().into_iter().flat_map(Map::keys) {
                 let scopes = scopes.iter().map(|scope| scope.as_str()).collect();
-                rules.push(RouteRule { method: method.to_uppercase(), path: path.clone(), scopes, rule });
+                let (method, path) = (method.to_uppercase(), described_path(path));
+                rules.push(RouteRule { method, path, scopes, rule });
             }
         }
     }
@@ -146,6 +157,8 @@ pub fn route_rules() -> Vec<RouteRule> {
 
 /// Adds to the description what follows from the table: how one shows who one is, and what any request may be answered.
 pub(super) fn complete(description: &mut Value) {
+    let paths = description.get_mut("paths").and_then(Value::as_object_mut).map(std::mem::take).unwrap_or_default();
+    description["paths"] = paths.into_iter().map(|(path, item)| (described_path(&path), item)).collect();
     for route in route_rules() {
         let place = format!("/paths/{}/{}", escaped(&route.path), route.method.to_lowercase());
         let Some(operation) = description.pointer_mut(&place).and_then(Value::as_object_mut) else { continue };
@@ -225,6 +238,11 @@ fn add_idempotency_key(operation: &mut Map<String, Value>) {
     }
 }
 
+/// A parameter that takes the rest of a path has no form of its own in OpenAPI.
+fn described_path(path: &str) -> String {
+    path.replace("{*", "{")
+}
+
 /// A path as one level of a JSON pointer (RFC 6901, 3).
 fn escaped(path: &str) -> String {
     path.replace('~', "~0").replace('/', "~1")
@@ -269,7 +287,7 @@ mod tests {
     fn a_route_that_changes_something_needs_a_scope_or_an_operator() {
         for route in route_rules().into_iter().filter(|route| route.method != "GET") {
             let open = matches!(route.rule, Rule::Public | Rule::Proof | Rule::Operator);
-            let writes = route.scopes.iter().any(|scope| *scope == "devices:write" || *scope == "commands:send");
+            let writes = route.scopes.iter().any(|scope| ["devices:write", "commands:send", "account"].contains(scope));
             assert!(open || writes, "{route:?}");
         }
     }

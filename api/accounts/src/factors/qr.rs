@@ -10,15 +10,14 @@ use crate::error::{AccountsError, Result};
 /// The quiet zone that readers need (ISO/IEC 18004, 9.1): four modules.
 const QUIET: i32 = 4;
 
-/// The text as an `<svg>` element, black on white whatever the page's colours are: readers want it so.
+/// The text as an `<svg>` element of the class `qr` and of no size of its own, black on white whatever the page's colours are: readers want it so.
 pub(super) fn svg(text: &str) -> Result<Zeroizing<String>> {
     let code = QrCode::encode_text(text, QrCodeEcc::Medium);
     let code = code.map_err(|_| AccountsError::Internal("the text is too long for a QR code"))?;
     let size = code.size() + 2 * QUIET;
     let mut svg = Zeroizing::new(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {size} {size}\" width=\"{0}\" height=\"{0}\" role=\"img\" \
+        "<svg class=\"qr\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {size} {size}\" role=\"img\" \
          shape-rendering=\"crispEdges\"><path fill=\"#fff\" d=\"M0 0h{size}v{size}h-{size}z\"/><path fill=\"#000\" d=\"",
-        size * 5
     ));
     for y in 0..code.size() {
         for x in (0..code.size()).filter(|x| code.get_module(*x, y)) {

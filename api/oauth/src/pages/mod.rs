@@ -1,5 +1,6 @@
 //! The pages for people: rendered here, without scripts but for passkeys.
 
+mod account;
 mod authorize;
 mod continuation;
 mod cookies;
@@ -18,7 +19,7 @@ pub(crate) mod texts;
 mod visit;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::Pages;
 use paths::{
@@ -43,9 +44,31 @@ pub(crate) fn router(pages: Pages) -> Router {
         .route(FORGOT, get(reset::show_forgot).post(reset::forgot))
         .route(RESET, get(reset::show_reset).post(reset::reset))
         .route(SIGN_OUT, get(sign_out::show).post(sign_out::sign_out))
+        .merge(security())
         .route(DEVICE, get(device::show).post(device::type_code))
         .route(DEVICE_DECISION, get(device::show).post(device::decide))
         .route(kit::STYLE_PATH, get(kit::style))
         .route(kit::SCRIPT_PATH, get(kit::script))
         .with_state(pages)
+}
+
+/// The account's security page, and the forms on it.
+fn security() -> Router<Pages> {
+    use account::{data, factors, passkeys};
+    Router::new()
+        .route(paths::SECURITY, get(account::show))
+        .route(paths::SECURITY_NAME, post(data::change_name))
+        .route(paths::SECURITY_EMAIL, post(data::change_email))
+        .route(paths::SECURITY_EMAIL_CODE, post(data::confirm_email))
+        .route(paths::SECURITY_PASSWORD, post(factors::change_password))
+        .route(paths::SECURITY_TOTP, post(factors::offer_totp))
+        .route(paths::SECURITY_TOTP_CONFIRM, post(factors::confirm_totp))
+        .route(paths::SECURITY_TOTP_REMOVE, post(factors::remove_totp))
+        .route(paths::SECURITY_CODES, post(factors::new_codes))
+        .route(paths::SECURITY_PASSKEYS, post(passkeys::begin))
+        .route(paths::SECURITY_PASSKEYS_ADD, post(passkeys::add))
+        .route(paths::SECURITY_PASSKEYS_REMOVE, post(passkeys::remove))
+        .route(paths::SECURITY_SESSIONS, post(data::end_sessions))
+        .route(paths::SECURITY_EXPORT, post(data::export))
+        .route(paths::SECURITY_DELETE, post(data::delete))
 }

@@ -15,13 +15,14 @@ use mooring_accounts::{
     AccountKey, Accounts, AccountsConfig, Argon2Cost, Ended, FileOutbox, Hooks, Mailer, Sender, SmtpMailer,
     SmtpSettings, ThrottleConfig,
 };
+use mooring_api::{Order, Reason, Revoker, Sharing, Target, revoke_token};
 use mooring_auth::Rights;
 use mooring_certs::KeySecret;
 use mooring_core::SessionSelector;
 use mooring_oauth::Provider;
 use mooring_protocol::ReasonCode;
 use mooring_server::Node;
-use mooring_store::Store;
+use mooring_store::{Store, StoreError};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -148,8 +149,24 @@ fn make_key(path: &Path, secret: Option<&KeySecret>) -> anyhow::Result<String> {
 /// What hangs on an account, here: what clients were let have, and live connections.
 pub(super) struct EndWithAccount {
     pub(super) provider: Provider,
+    pub(super) store: Store,
     pub(super) rights: Arc<Rights>,
     pub(super) node: Node,
+    pub(super) revoker: Revoker,
+    pub(super) sharing: Sharing,
+}
+
+impl EndWithAccount {
+    /// The certificates of the user's own clients: no handshake accepts them any more.
+    async fn revoke_certificates(&self, user: Uuid) -> Result<(), StoreError> {
+        for certificate in self.store.certificates_of_client(user).await? {
+            let Ok(serial) = certificate.serial.parse() else { continue };
+            let target = Target::Certificate(serial);
+            let actor = format!("user:{user}");
+            self.revoker.execute(&Order { target, reason: Reason::CessationOfOperation, purge: true, actor }).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Hooks for EndWithAccount {
@@ -167,11 +184,24 @@ impl Hooks for EndWithAccount {
         Box::pin(async move {
             let ended = self.provider.end_families_of_user(user, None, "deleted").await;
             ended.map_err(|error| error.to_string())?;
+            self.revoke_certificates(user).await.map_err(|error| error.to_string())?;
+            for token in self.store.tokens_of_user(user).await.map_err(|error| error.to_string())? {
+                let revoked = revoke_token(&self.store, Some(&self.node), token.id, &format!("user:{user}")).await;
+                revoked.map_err(|error| error.to_string())?;
+            }
             if let Some(identity) = self.rights.person_identity(user) {
                 let selector = SessionSelector::Identity(identity);
                 self.node.disconnect(selector, ReasonCode::NotAuthorized, "the account is deleted", true).await;
             }
             Ok(())
+        })
+    }
+
+    fn deleted<'a>(&'a self, _user: Uuid, released: &'a [Uuid]) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            for device in released {
+                self.sharing.owner_changed(*device, None);
+            }
         })
     }
 }

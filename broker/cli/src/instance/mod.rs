@@ -129,13 +129,15 @@ impl Instance {
         let live = LiveBroker { node: node.clone(), rights: Arc::clone(&rights), revoked, trust_domain };
         let revoker = Revoker::new(store.clone(), Some(live));
         let status = StatusDesk::new(store.clone(), authority.clone(), revoker.clone());
+        let sharing = people::sharing(&store, &node, &rights, &data_dir.node_id()?);
         let context = ApiContext {
             store: store.clone(),
             node: node.clone(),
             authority,
             oauth: oauth.clone(),
+            accounts: accounts.clone(),
             rights: Arc::clone(&rights),
-            sharing: people::sharing(&store, &node, &rights, &data_dir.node_id()?),
+            sharing: sharing.clone(),
             accesses: AccessLog::open(&store, &rights),
             claims: Arc::new(people::claims(config, &addresses.mqtt)),
             public_url: issuer.as_str().into(),
@@ -146,16 +148,23 @@ impl Instance {
             lifetimes: lifetimes(config),
             grace,
         };
-        let admin_context =
-            AdminContext { node: node.clone(), store: store.clone(), revoker, metrics: render(metrics.clone()) };
+        let admin_context = AdminContext {
+            node: node.clone(),
+            store: store.clone(),
+            revoker: revoker.clone(),
+            metrics: render(metrics.clone()),
+        };
         let limits = http_limits(config);
         let renewals = tokio::spawn(serve_renewals(context.clone(), node.clone(), stopped.clone()));
         let status =
             sockets.status.map(|listener| Service::new(listener, None, status_router(context.clone()), limits));
         accounts.add_hooks(Arc::new(accounts::EndWithAccount {
             provider: oauth.clone(),
+            store: store.clone(),
             rights: Arc::clone(&rights),
             node: node.clone(),
+            revoker,
+            sharing: context.sharing.clone(),
         }));
         let pages = mooring_oauth::router(oauth.clone(), accounts.clone())
             .layer(map_request(async |request| oauth::with_address(request)));
@@ -168,7 +177,7 @@ impl Instance {
             tokio::spawn(journal.run(stopped.clone())),
             tokio::spawn(upkeep::run(
                 store.clone(),
-                Arc::clone(&rights),
+                sharing,
                 directory,
                 Arc::clone(&identity),
                 node.clone(),
