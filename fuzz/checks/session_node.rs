@@ -119,6 +119,7 @@ impl Node {
             event_filters: vec![TopicFilterBuf::parse("a/b/#").unwrap()],
             durable: setup & 0x80 == 0,
             broker_identity: Identity::new("broker"),
+            budget: Arc::default(),
         };
         let mut node = Self {
             engines: vec![],
@@ -143,6 +144,7 @@ impl Node {
     }
 
     fn start(&mut self, recovered: &Recovered) {
+        self.config.budget = Arc::default();
         self.engines = (0..self.config.shards)
             .map(|shard| {
                 let config = EngineConfig { shard: ShardId(shard), ..self.config.clone() };

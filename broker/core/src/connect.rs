@@ -230,9 +230,9 @@ impl Engine {
         session.disconnected_at_unix_ms = None;
         // [MQTT-3.1.3-9] a will that was delayed is not sent: the client is back.
         let will = std::mem::replace(&mut session.will, will);
-        self.wills.forget(will.as_deref());
+        self.lease.node.forget_will(will.as_deref());
         let Some(session) = self.sessions.get_mut(place) else { return };
-        self.wills.count(session.will.as_deref());
+        self.lease.node.count_will(session.will.as_deref());
         session.queue.rewind();
         if session.durable {
             self.log.append(Record::Session(session.record()));
@@ -286,7 +286,7 @@ impl Engine {
             drops: None,
             recheck_before: 0,
         };
-        *self.sessions_of.entry(key.identity.clone()).or_default() += 1;
+        self.lease.node.count_session(&key.identity);
         let place = self.sessions.insert(session);
         self.by_key.insert(key, place);
         self.by_id.insert(number.0, place);

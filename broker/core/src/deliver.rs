@@ -62,6 +62,7 @@ impl Engine {
             match connection.write_publish(pool, &fresh.outgoing, &copy, fresh.shared.as_mut()) {
                 Written::Yes => {
                     self.counters.publish_sent += 1;
+                    self.counters.publish_bytes_sent += fresh.outgoing.payload.len() as u64;
                     self.connections.name(id);
                     return true;
                 }
@@ -104,6 +105,7 @@ impl Engine {
         (entry.ids, entry.group) = (ids.clone(), group.clone());
         session.queue.push(&mut self.rooms, entry);
         self.held_bytes += size;
+        self.counters.queued += 1;
         self.counters.queued_bytes += size as u64;
         if session.durable && self.log.is_enabled() {
             let (session, subscription_identifiers) = (session.id, ids.numbers());
@@ -220,8 +222,9 @@ impl Engine {
         if written == Written::TooLarge {
             return Next::Drop(sequence, DropCause::TooLarge);
         }
-        session.queue.advance();
+        self.counters.publish_bytes_sent += message.payload.len() as u64;
         self.counters.publish_sent += 1;
+        session.queue.advance();
         Next::Sent
     }
 
@@ -269,7 +272,9 @@ impl Engine {
     pub(crate) fn finish_entry(&mut self, place: u32, sequence: u64) {
         let Some(session) = self.sessions.get_mut(place) else { return };
         if let Some((was_held, size)) = session.queue.finish(&mut self.rooms, sequence) {
+            self.counters.queued = self.counters.queued.saturating_sub(1);
             self.counters.queued_bytes = self.counters.queued_bytes.saturating_sub(size as u64);
+            self.lease.give_back(self.counters.queued_bytes, 2 * self.lease.piece_bytes());
             if was_held {
                 self.held_bytes = self.held_bytes.saturating_sub(size);
             }

@@ -84,7 +84,7 @@ impl Engine {
         session.connection = None;
         session.disconnected_at_unix_ms = Some(now.unix_ms);
         if !will {
-            self.wills.forget(session.will.take().as_deref());
+            self.lease.node.forget_will(session.will.take().as_deref());
         }
         self.tell_online(place, false);
         let Some(session) = self.sessions.get_mut(place) else { return };
@@ -141,7 +141,9 @@ impl Engine {
                 self.held_bytes = self.held_bytes.saturating_sub(entry.size_bytes as usize);
             }
         }
+        self.counters.queued = self.counters.queued.saturating_sub(session.queue.len() as u64);
         self.counters.queued_bytes = self.counters.queued_bytes.saturating_sub(session.queue.bytes() as u64);
+        self.lease.give_back(self.counters.queued_bytes, 2 * self.lease.piece_bytes());
         if session.durable {
             self.log.append(Record::SessionEnd { session: session.id });
         }

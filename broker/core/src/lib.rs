@@ -45,6 +45,7 @@ mod admin;
 mod aliases;
 mod asking;
 mod authentication;
+mod budget;
 mod changes;
 mod connect;
 mod connection;
@@ -101,6 +102,7 @@ pub use access::{
 };
 pub use asking::AccessQuestion;
 pub use authentication::ExchangeInput;
+pub use budget::NodeBudget;
 pub use engine::{
     ConnectionId, Counters, DisconnectCause, Drained, Engine, EngineConfig, Flow, Now, ServicePublish, SessionInfo,
     SessionSelector,

@@ -23,16 +23,17 @@ pub struct Limits {
     pub subscriptions_per_session_max: usize,
     /// Messages queued for one session. Beyond it, the newest is dropped, counted, and told in the timeline.
     pub queue_messages_max: usize,
-    /// Bytes queued for one session, likewise.
+    /// Bytes queued for one session, likewise. An entry counts its message (topic, payload, properties and 160 bytes) and 256 bytes for itself.
     pub queue_bytes_max: usize,
-    /// Bytes queued for all sessions of the shard. When seven eighths are reached, QoS 0 goes only to clients that read; when it is full, room is made by
-    /// dropping the newest message of the longest queue, which is counted and told like that of a full queue.
+    /// Bytes queued for all sessions of the node. When seven eighths are reached, QoS 0 goes only to clients that read; when it is full, room is made by
+    /// dropping the newest message of the longest queue of each shard that has a longer one, which is counted and told like that of a full queue. A quarter
+    /// is divided between the shards for good.
     pub queue_bytes_total_max: usize,
-    /// Sessions of one identity on the shard. One more: CONNACK 0x97; those that there are can be resumed.
+    /// Sessions of one identity on the node. One more: CONNACK 0x97; those that there are can be resumed.
     pub sessions_per_identity_max: usize,
-    /// Wills on the shard. A CONNECT with one more: CONNACK 0x97.
+    /// Wills on the node. A CONNECT with one more: CONNACK 0x97.
     pub wills_max: usize,
-    /// Bytes of wills on the shard, likewise.
+    /// Bytes of wills on the node, likewise.
     pub will_bytes_max: usize,
     /// PUBLISH packets a second of one client, with a second's worth at once; 0 for no limit. A faster client is read more slowly, and told nothing.
     pub publish_rate_max: u32,

@@ -45,6 +45,7 @@ impl Engine {
     pub(crate) fn handle_publish(&mut self, now: Now, id: ConnectionId, publish: &Publish<'_>) {
         if !self.is_repeated(id) {
             self.counters.publish_received += 1;
+            self.counters.publish_bytes_received += publish.payload.len() as u64;
             self.count_rate(now, id, publish);
         }
         let Some(connection) = self.connections.get_mut(id) else { return };

@@ -102,8 +102,8 @@ impl Engine {
             drops: None,
             recheck_before: 0,
         });
-        *self.sessions_of.entry(record.key.identity.clone()).or_default() += 1;
-        self.wills.count(self.sessions.get(place).and_then(|session| session.will.as_deref()));
+        self.lease.node.count_session(&record.key.identity);
+        self.lease.node.count_will(self.sessions.get(place).and_then(|session| session.will.as_deref()));
         self.by_key.insert(record.key.clone(), place);
         self.by_id.insert(record.session.0, place);
         // The others read the same log: nobody need be told.
@@ -114,6 +114,7 @@ impl Engine {
                 if let Some(session) = self.sessions.get_mut(place) {
                     session.shared.push(SharedSubscription { filter: filter.clone(), options: *options });
                     self.counters.subscriptions += 1;
+                    self.counters.shared_subscriptions += 1;
                 }
                 self.recover_member(self.config.shard, record.session, filter, *options);
                 self.is_recovering = true;
@@ -139,7 +140,9 @@ impl Engine {
             entry.ids = SubscriptionIdSet::from_numbers(&delivery.subscription_identifiers);
             queue.push(&mut self.rooms, entry);
         }
+        self.counters.queued += queue.len() as u64;
         self.counters.queued_bytes += queue.bytes() as u64;
+        self.lease.take(self.counters.queued_bytes);
         queue
     }
 
@@ -153,6 +156,7 @@ impl Engine {
         }
         let Some(session) = self.sessions.get(place) else { return };
         if session.expires_at_unix_ms().is_some_and(|at| at <= now.unix_ms) {
+            self.counters.sessions_expired += 1;
             self.end_session(now, place, "expired", true);
             return;
         }

@@ -125,6 +125,11 @@ pub enum ShardMessage {
         /// The token of the [`ShardMessage::Deliver`].
         token: Option<u64>,
     },
+    /// The sender found no room for a message in what the queues of the node may have: whoever has a longer queue gives some up.
+    MakeRoom {
+        /// The bytes of the longest queue of the sender.
+        longer_than_bytes: usize,
+    },
     /// A client with this presence topic connected or disconnected; sent to the home shard of the topic, which counts and announces.
     Presence {
         /// The presence topic.

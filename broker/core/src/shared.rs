@@ -47,6 +47,7 @@ impl Engine {
         } else {
             session.shared.push(SharedSubscription { filter: filter.to_buf(), options });
             self.counters.subscriptions += 1;
+            self.counters.shared_subscriptions += 1;
         }
         let (session_id, durable, online) = (session.id, session.durable, session.connection.is_some());
         if durable {
@@ -76,6 +77,7 @@ impl Engine {
     pub(crate) fn leave_group(&mut self, now: Now, place: u32, filter: &TopicFilterBuf, waits: &mut Waits, ends: bool) {
         let Some(session) = self.sessions.get(place).map(|session| session.id) else { return };
         self.counters.subscriptions = self.counters.subscriptions.saturating_sub(1);
+        self.counters.shared_subscriptions = self.counters.shared_subscriptions.saturating_sub(1);
         self.tell_member(session, filter.clone(), MemberChange::Leave, waits);
         self.hand_over(now, place, filter, ends);
     }

@@ -60,7 +60,10 @@ impl Engine {
 
     fn session_due(&mut self, now: Now, place: u32) {
         match self.sessions.get(place).and_then(crate::session::Session::expires_at_unix_ms) {
-            Some(at) if at <= now.unix_ms => self.end_session(now, place, "expired", true),
+            Some(at) if at <= now.unix_ms => {
+                self.counters.sessions_expired += 1;
+                self.end_session(now, place, "expired", true);
+            }
             Some(_) => self.schedule_session(now, place),
             None => {}
         }

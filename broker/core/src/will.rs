@@ -14,7 +14,7 @@ impl Engine {
     pub(crate) fn fire_will(&mut self, now: Now, place: u32) {
         let Some(session) = self.sessions.get_mut(place) else { return };
         let Some(will) = session.will.take() else { return };
-        self.wills.forget(Some(&will));
+        self.lease.node.forget_will(Some(&will));
         let Will { message, message_expiry_s, .. } = *will;
         let verdict = session.may_have_will(&*self.access, message.topic.as_name());
         if !verdict.allow {

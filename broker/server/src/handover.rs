@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mooring_core::message::SharedMessage;
 use mooring_core::{
-    Authenticate, Counters, Engine, Identity, Limits, LogSequence, MessageId, Principal, Record, ServicePublish,
-    SessionSelector, ShardId, ShardMessage,
+    Authenticate, Counters, Engine, Identity, Limits, LogSequence, MessageId, NodeBudget, Principal, Record,
+    ServicePublish, SessionSelector, ShardId, ShardMessage,
 };
 use mooring_protocol::{ReasonCode, TopicFilterBuf};
 use tokio::sync::{oneshot, watch};
@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     /// Whose turn it is to make a handshake.
     pub(crate) next_shard: AtomicUsize,
     pub(crate) totals: Vec<Mutex<Totals>>,
+    /// What the shards have together.
+    pub(crate) budget: Arc<NodeBudget>,
 }
 
 /// The counters of one shard as it last published them.

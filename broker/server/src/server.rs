@@ -254,6 +254,7 @@ fn new_shared(config: ServerConfig, authenticate: Arc<dyn Authenticate>, events:
         disconnects: AtomicU64::new(0),
         next_shard: AtomicUsize::new(0),
         totals: (0..config.shards).map(|_| Mutex::default()).collect(),
+        budget: Arc::default(),
         config,
     }
 }

@@ -1,4 +1,4 @@
-//! `$SYS/broker/...`, with the topics and units of mosquitto: what it says of its heap, of stored messages' count and of payload bytes is not known here.
+//! `$SYS/broker/...`, with the topics and units of mosquitto: only what it says of its heap is not known here.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -108,12 +108,17 @@ fn values(counts: &Counts) -> Vec<(&'static str, String)> {
         ("$SYS/broker/clients/total", engine.sessions.to_string()),
         ("$SYS/broker/messages/received", totals.packets_received.to_string()),
         ("$SYS/broker/messages/sent", engine.packets_sent.to_string()),
+        ("$SYS/broker/clients/expired", engine.sessions_expired.to_string()),
         ("$SYS/broker/publish/messages/received", engine.publish_received.to_string()),
         ("$SYS/broker/publish/messages/sent", engine.publish_sent.to_string()),
         ("$SYS/broker/publish/messages/dropped", engine.dropped.to_string()),
         ("$SYS/broker/retained messages/count", engine.retained.to_string()),
+        ("$SYS/broker/publish/bytes/received", engine.publish_bytes_received.to_string()),
+        ("$SYS/broker/publish/bytes/sent", engine.publish_bytes_sent.to_string()),
         ("$SYS/broker/subscriptions/count", engine.subscriptions.to_string()),
-        ("$SYS/broker/store/messages/bytes", engine.queued_bytes.to_string()),
+        ("$SYS/broker/shared_subscriptions/count", engine.shared_subscriptions.to_string()),
+        ("$SYS/broker/store/messages/count", (engine.queued + engine.retained).to_string()),
+        ("$SYS/broker/store/messages/bytes", (engine.queued_bytes + engine.retained_bytes).to_string()),
         ("$SYS/broker/bytes/received", totals.bytes_received.to_string()),
         ("$SYS/broker/bytes/sent", totals.bytes_sent.to_string()),
     ]
@@ -157,6 +162,12 @@ fn sum(shards: &[Totals]) -> Totals {
         sum.engine.sessions += shard.engine.sessions;
         sum.engine.subscriptions += shard.engine.subscriptions;
         sum.engine.retained = sum.engine.retained.max(shard.engine.retained);
+        sum.engine.retained_bytes = sum.engine.retained_bytes.max(shard.engine.retained_bytes);
+        sum.engine.shared_subscriptions += shard.engine.shared_subscriptions;
+        sum.engine.publish_bytes_received += shard.engine.publish_bytes_received;
+        sum.engine.publish_bytes_sent += shard.engine.publish_bytes_sent;
+        sum.engine.queued += shard.engine.queued;
+        sum.engine.sessions_expired += shard.engine.sessions_expired;
         sum.engine.publish_received += shard.engine.publish_received;
         sum.engine.publish_sent += shard.engine.publish_sent;
         sum.engine.packets_sent += shard.engine.packets_sent;

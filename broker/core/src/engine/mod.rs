@@ -12,6 +12,7 @@ use crate::access::{Access, ExchangeStep, Identity, Permit, Principal};
 use crate::acknowledgement::{LogWaiter, Token};
 use crate::asking::AccessQuestion;
 use crate::authentication::ExchangeInput;
+use crate::budget::Lease;
 use crate::connect::Exchanged;
 use crate::connection::{Connections, State};
 use crate::deliver::Step;
@@ -23,7 +24,7 @@ use crate::message::{MessageId, SharedMessage};
 use crate::notice::Notice;
 use crate::prepare::{Held, Preparing};
 use crate::queue::Rooms;
-use crate::quota::{Longest, Wills};
+use crate::quota::Longest;
 use crate::record::{LogSequence, Record, Recovered};
 use crate::retained::RetainedStore;
 use crate::route_cache::RouteCache;
@@ -76,9 +77,8 @@ pub struct Engine {
     pub(crate) spreading: IdMap<MessageId, Vec<SessionId>>,
     /// Connections per presence topic, of those whose home is this shard.
     pub(crate) presences: HashMap<TopicNameBuf, u32>,
-    /// Sessions of each identity. Clients choose some of the keys: SipHash.
-    pub(crate) sessions_of: HashMap<Identity, usize>,
-    pub(crate) wills: Wills,
+    /// What may be queued here, of what may be queued on the node.
+    pub(crate) lease: Lease,
     /// Whose queue was the longest when they were last compared.
     pub(crate) longest: Longest,
     pub(crate) taps: Vec<TopicFilterBuf>,
@@ -122,6 +122,7 @@ impl Engine {
     #[must_use]
     pub fn new(config: EngineConfig, access: Arc<dyn Access>, recovered: &Recovered, now: Now) -> Self {
         let durable = config.durable;
+        let lease = Lease::new(Arc::clone(&config.budget), config.limits.queue_bytes_total_max, config.shards);
         let mut engine = Self {
             config,
             access,
@@ -147,8 +148,7 @@ impl Engine {
             is_recovering: false,
             spreading: IdMap::default(),
             presences: HashMap::new(),
-            sessions_of: HashMap::new(),
-            wills: Wills::default(),
+            lease,
             longest: Longest::default(),
             taps: Vec::new(),
             services: HashMap::new(),
@@ -292,6 +292,7 @@ impl Engine {
             ShardMessage::Undelivered { message, id, session, filter, token } => {
                 self.handle_undelivered(now, &message, id, session, &filter, token);
             }
+            ShardMessage::MakeRoom { longer_than_bytes } => self.handle_make_room(now, longer_than_bytes),
             ShardMessage::Presence { topic, up, session, reason } => {
                 self.count_presence(now, &topic, up, &session, reason);
             }
@@ -353,6 +354,7 @@ impl Engine {
 
     /// New limits, for what comes from now on.
     pub fn handle_limits(&mut self, limits: Limits) {
+        self.lease.set_total(limits.queue_bytes_total_max, self.config.shards);
         self.config.limits = limits;
     }
 
@@ -466,6 +468,7 @@ impl Engine {
             connections: self.connections.len() as u64,
             sessions: self.sessions.len() as u64,
             retained: self.retained.len() as u64,
+            retained_bytes: self.retained.bytes() as u64,
             packets_sent: self.counters.publish_sent + self.connections.pool.control_packets,
             ..self.counters
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mooring_protocol::{QoS, ReasonCode, TopicFilterBuf, TopicNameBuf};
 
 use crate::access::Identity;
+use crate::budget::NodeBudget;
 use crate::limits::Limits;
 use crate::message::MessageProperties;
 use crate::session_key::SessionKey;
@@ -91,6 +92,8 @@ pub struct EngineConfig {
     pub durable: bool,
     /// Who the broker itself is, as publisher of presence and as authority behind service publishes.
     pub broker_identity: Identity,
+    /// What its shards have together: the same for all of them, and another one for the next start.
+    pub budget: Arc<NodeBudget>,
 }
 
 /// A publish that does not come from an MQTT client: the API sends a command, an operator sends a message.
@@ -138,18 +141,30 @@ pub struct Counters {
     pub sessions: u64,
     /// Subscriptions now.
     pub subscriptions: u64,
+    /// Those of them that are shared.
+    pub shared_subscriptions: u64,
     /// Retained messages now.
     pub retained: u64,
     /// PUBLISH packets received.
     pub publish_received: u64,
+    /// Bytes of their payloads.
+    pub publish_bytes_received: u64,
     /// PUBLISH packets put out.
     pub publish_sent: u64,
+    /// Bytes of their payloads.
+    pub publish_bytes_sent: u64,
     /// Packets of any kind put out.
     pub packets_sent: u64,
     /// Messages dropped, for whatever reason.
     pub dropped: u64,
     /// Publishes and subscribes refused by the ACL.
     pub refused: u64,
+    /// Messages queued for sessions now.
+    pub queued: u64,
     /// Bytes queued for sessions now.
     pub queued_bytes: u64,
+    /// Bytes of retained messages now.
+    pub retained_bytes: u64,
+    /// Sessions that ended because their expiry interval was over.
+    pub sessions_expired: u64,
 }

@@ -150,6 +150,7 @@ impl Bench {
     }
 
     fn start(&mut self, recovered: &Recovered) {
+        let budget = Arc::new(mooring_core::NodeBudget::default());
         self.engines = (0..self.setup.shards)
             .map(|shard| {
                 let config = EngineConfig {
@@ -159,6 +160,7 @@ impl Bench {
                     event_filters: self.setup.events.iter().map(|f| TopicFilterBuf::parse(f).unwrap()).collect(),
                     durable: self.setup.durable,
                     broker_identity: Identity::new("broker"),
+                    budget: Arc::clone(&budget),
                 };
                 let access: Arc<dyn Access> = Arc::<TestAccess>::clone(&self.access);
                 Engine::new(config, access, recovered, self.now)

@@ -230,3 +230,70 @@ fn who_acknowledges_all_but_one_message_gets_no_more_after_a_while() {
     bench.send(client, Packet::PubAck(Ack::new(PacketId::FIRST)));
     assert!(!bench.take(client).is_empty());
 }
+
+fn node_of_four(limits: Limits) -> Bench {
+    Bench::with(Setup { shards: 4, limits: Limits { keepalive_s_max: 0, ..limits }, ..Setup::default() })
+}
+
+#[test]
+fn sessions_and_wills_are_counted_over_all_shards() {
+    let mut bench = node_of_four(Limits { sessions_per_identity_max: 3, ..Limits::DEFAULT });
+    for client in ["a", "b", "c"] {
+        bench.open(&lasting(client));
+    }
+    let one_more = bench.connect(&lasting("d"));
+    bench.expect(one_more, &["CONNACK QuotaExceeded"]);
+    // Those that there are can be resumed, and one that ends makes room.
+    bench.open(&lasting("a"));
+    bench.open(&v5("b"));
+    let client = bench.open(&v5("c"));
+    bench.lose(client);
+    bench.open(&lasting("d"));
+
+    let mut bench = node_of_four(Limits { wills_max: 2, ..Limits::DEFAULT });
+    let willing = |client| {
+        let mut connect = v5(client);
+        connect.will = Some(Will::new(TopicName::parse("w").unwrap(), b"x"));
+        connect
+    };
+    bench.open(&willing("a"));
+    let second = bench.open(&willing("b"));
+    let one_more = bench.connect(&willing("c"));
+    bench.expect(one_more, &["CONNACK QuotaExceeded"]);
+    bench.lose(second);
+    bench.open(&willing("c"));
+}
+
+#[test]
+fn the_bytes_of_all_queues_are_counted_over_all_shards_and_nobody_starves() {
+    const TOTAL_BYTES: usize = 400_000;
+    let mut bench = node_of_four(Limits { queue_bytes_total_max: TOTAL_BYTES, ..Limits::DEFAULT });
+    let clients = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for client in clients {
+        let subscriber = bench.open(&lasting(client));
+        bench.subscribe(subscriber, client, 1);
+        bench.lose(subscriber);
+    }
+    let queued = |bench: &Bench| -> Vec<usize> {
+        let sessions = bench.engines.iter().flat_map(mooring_core::Engine::sessions);
+        let mut sessions: Vec<_> = sessions.map(|session| (session.key.client_id, session.queued_bytes)).collect();
+        sessions.sort();
+        sessions.into_iter().map(|(_, bytes)| bytes).collect()
+    };
+    let payload = "x".repeat(1000);
+    for number in 0..1000 {
+        bench.service_publish(1, "a", &payload, number);
+    }
+    // One of them may have all that is leased, and its shard's own.
+    let alone = queued(&bench)[0];
+    assert!(alone > TOTAL_BYTES * 3 / 4 && alone <= TOTAL_BYTES, "{alone}");
+    for number in 0..4000 {
+        bench.wait(10);
+        bench.service_publish(1, clients[number % clients.len()], &payload, number as u64);
+        assert!(queued(&bench).iter().sum::<usize>() <= TOTAL_BYTES);
+    }
+    let bytes = queued(&bench);
+    assert!(bytes.iter().all(|bytes| *bytes >= TOTAL_BYTES / 4 / 8), "{bytes:?}");
+    // The longest has given way.
+    assert!(bytes[0] < alone / 2, "{bytes:?}");
+}

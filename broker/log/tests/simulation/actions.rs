@@ -81,7 +81,10 @@ impl World {
         if !self.settings.tiny || self.crashes > 0 || self.node.is_none() {
             return;
         }
-        for session in self.node().engines.iter().flat_map(Engine::sessions) {
+        let sessions: Vec<_> = self.node().engines.iter().flat_map(Engine::sessions).collect();
+        let total: usize = sessions.iter().map(|session| session.queued_bytes).sum();
+        assert!(total <= limits.queue_bytes_total_max, "all queues have {total} bytes");
+        for session in sessions {
             let fits = session.queued <= limits.queue_messages_max
                 && session.queued_bytes <= limits.queue_bytes_max
                 && session.subscriptions <= limits.subscriptions_per_session_max;

@@ -109,6 +109,7 @@ impl World {
         });
         let now = self.now();
         let wills = [TopicFilterBuf::parse("wills/#").unwrap()];
+        let budget = Arc::new(mooring_core::NodeBudget::default());
         let engines = (0..shards)
             .map(|shard| {
                 let config = EngineConfig {
@@ -118,6 +119,7 @@ impl World {
                     event_filters: ["ev/#", "wills/#"].map(|filter| TopicFilterBuf::parse(filter).unwrap()).into(),
                     durable: true,
                     broker_identity: Identity::new("broker"),
+                    budget: Arc::clone(&budget),
                 };
                 let access: Arc<dyn Access> = Arc::<crate::rights::Rights>::clone(&self.rights);
                 let mut engine = Engine::new(config, access, &recovered, now);

@@ -78,7 +78,8 @@ fn limits(random: &mut Random, tiny: bool) -> Limits {
     }
     Limits {
         queue_messages_max: random.size(1, 10),
-        queue_bytes_max: random.size(300, 3000),
+        queue_bytes_max: random.size(600, 5000),
+        queue_bytes_total_max: random.size(5_000, 20_000),
         output_bytes_max: random.size(200, 2000),
         subscriptions_per_session_max: random.size(1, 4),
         retained_messages_max: random.size(1, 3),

@@ -108,6 +108,7 @@ impl Shard {
             event_filters: config.event_filters.clone(),
             durable: config.durability != Durability::Memory,
             broker_identity: config.broker_identity.clone(),
+            budget: Arc::clone(&shared.budget),
         };
         let clients_max = config.timeline_clients_max / usize::from(config.shards.max(1));
         Self {
