@@ -106,7 +106,7 @@ impl TlsSession {
             }
         };
         if let Err(error) = opened {
-            self.encode_alert()?;
+            self.encode_alert(cipher.get_mut(used..).unwrap_or_default())?;
             return Err(as_io(error));
         }
         let rest = cipher.get(used..).unwrap_or_default();
@@ -206,12 +206,17 @@ impl TlsSession {
         }
     }
 
-    /// The alert tells the peer what was wrong.
-    fn encode_alert(&mut self) -> io::Result<()> {
-        while let Ok(ConnectionState::EncodeTlsData(mut data)) = self.connection.process_tls_records(&mut []).state {
+    /// The alert tells the peer what was wrong. rustls still points into what it was given, such as the messages behind a certificate that was
+    /// refused: it has to be given the rest of the same bytes.
+    fn encode_alert(&mut self, cipher: &mut [u8]) -> io::Result<()> {
+        let mut used = 0;
+        loop {
+            let UnbufferedStatus { discard, state } =
+                self.connection.process_tls_records(cipher.get_mut(used..).unwrap_or_default());
+            let Ok(ConnectionState::EncodeTlsData(mut data)) = state else { return Ok(()) };
             encode(&mut self.unsent, |out| data.encode(out))?;
+            used += discard;
         }
-        Ok(())
     }
 }
 
