@@ -10,9 +10,10 @@ TARGET ?= decode
 MINUTES ?= 20
 ROUNDS ?= 50
 SEEDS ?= 1000
+EXAMPLES ?= 30
 BROKERS ?= benches/brokers.toml
 
-.PHONY: help demo run test lint sim fmt bench micro micro-quick bench-store compare fuzz docs release crash scale slow-subscriber
+.PHONY: help demo run test lint sim fmt bench micro micro-quick bench-store compare fuzz api-fuzz docs release crash scale slow-subscriber
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -79,6 +80,11 @@ compare: ## Side by side with other brokers, into docs/benchmarks.md (BROKERS=my
 fuzz: ## Look for inputs that break a rule (TARGET=decode, filter, session or log; MINUTES=20).
 	@scripts/setup build
 	scripts/fuzz $(TARGET) $(MINUTES)
+
+api-fuzz: ## schemathesis against the API's description: no 5xx, no undocumented answer (EXAMPLES=30).
+	@scripts/setup build
+	cargo build --quiet --package mooring
+	scripts/api-fuzz $(EXAMPLES)
 
 docs: ## Write again what is generated: the OpenAPI description and the example configuration.
 	@scripts/setup build

@@ -40,6 +40,14 @@ impl Sharing {
         self.tell(held.iter().flat_map(|grant| self.rights.revoke_grant(grant.id_of_holder())).collect());
     }
 
+    /// Ends the grants whose date has come. To be called about once a second.
+    pub fn expire_grants(&self) {
+        let concerned = self.rights.expire_grants();
+        if !concerned.is_empty() {
+            self.tell(concerned);
+        }
+    }
+
     /// A device has another owner, or none.
     pub fn owner_changed(&self, device: Uuid, owner: Option<Uuid>) {
         self.tell(self.rights.set_owner(DeviceId::from(device), owner));

@@ -99,6 +99,9 @@ impl DeviceBody {
     pub(super) fn new(device: Device, part: &Part) -> Self {
         let Presence { online, since, reason } = device.presence;
         let hears = |kind| part.may(Wish::Hear(kind));
+        // What was before the present owner is that one's alone.
+        let history_from = device.history_from.filter(|_| !matches!(part, Part::Operator));
+        let is_shown = |at: OffsetDateTime| history_from.is_none_or(|from| at >= from);
         Self {
             id: device.id,
             model: device.model,
@@ -109,7 +112,7 @@ impl DeviceBody {
             claimed: device.owner.is_some(),
             created_at: device.created_at,
             enrolled_at: device.enrolled_at,
-            last_telemetry_at: device.last_telemetry_at.filter(|_| hears(EventKind::Telemetry)),
+            last_telemetry_at: device.last_telemetry_at.filter(|at| hears(EventKind::Telemetry) && is_shown(*at)),
             presence: hears(EventKind::Presence).then_some(PresenceBody { online, since, reason }),
             version: device.version,
         }

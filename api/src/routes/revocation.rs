@@ -40,7 +40,7 @@ pub(crate) struct RetirementRequest {
 #[utoipa::path(
     post, path = "/v1/certificates/{serial}/revocation", tag = "certificates",
     params(("serial" = String, Path, description = "The serial number, in hexadecimal")),
-    request_body = RevocationRequest,
+    request_body(content = RevocationRequest, example = json!({"reason": "superseded"})),
     responses(
         (status = 200, description = "What was done", body = Receipt),
         (status = 400, description = "The serial number or the body is not usable", body = Problem, content_type = "application/problem+json"),
@@ -74,7 +74,7 @@ pub(super) async fn revoke(
 #[utoipa::path(
     post, path = "/v1/devices/{device_id}/retirement", tag = "devices",
     params(("device_id" = Uuid, Path)),
-    request_body = RetirementRequest,
+    request_body(content = RetirementRequest, example = json!({"purge": true})),
     responses(
         (status = 200, description = "What was done", body = Receipt),
         (status = 400, description = "The id or the body is not usable", body = Problem, content_type = "application/problem+json"),

@@ -47,7 +47,7 @@ fn table() -> Vec<Declared> {
     declare! {
         // Certificates: the proof is a secret, a certificate or an operator's token.
         certificates::sign => Proof, [];
-        late_renewal::see, late_renewal::confirm => Operator, [];
+        late_renewal::see, late_renewal::confirm => Device(Owner), [DevicesWrite];
         revocation::revoke => Operator, [];
         revocation::retire => Operator, [];
         authority::bundle => Public, [];
@@ -265,6 +265,18 @@ mod tests {
         let missing: Vec<_> = routes.difference(&ruled).collect();
         assert!(missing.is_empty(), "{missing:?}");
         assert_eq!(ruled.len() - routes.len(), 2, "those that are not described: the description itself, and /mqtt");
+    }
+
+    #[test]
+    fn each_body_has_an_example() {
+        let described: Value = serde_json::from_str(&super::super::openapi_json()).unwrap();
+        for route in route_rules() {
+            let operation = &described["paths"][&route.path][route.method.to_lowercase()];
+            let content = operation["requestBody"]["content"].as_object().into_iter().flatten();
+            for (kind, body) in content.filter(|(kind, _)| kind.ends_with("json")) {
+                assert!(!body["example"].is_null(), "{} {} {kind}", route.method, route.path);
+            }
+        }
     }
 
     #[test]

@@ -10,9 +10,14 @@
 
 mod acl;
 mod api;
+mod api_doc;
 mod architecture;
+mod attack_accounts;
+mod attack_api;
 mod attack_authorization;
 mod attack_certificates;
+mod attack_oauth;
+mod browser;
 mod by_hand;
 mod certificate_status;
 mod crash;
@@ -26,9 +31,11 @@ mod lab;
 mod load;
 mod manufacturer;
 mod mqtt;
+mod oauth;
 mod outage;
 mod passwords;
 mod peers;
+mod people;
 #[path = "../../../../store/tests/common/postgres.rs"]
 mod postgres;
 mod public_name;
@@ -39,4 +46,7 @@ mod scale;
 #[expect(dead_code, reason = "the crash harness and the interoperability tests use the rest")]
 #[path = "../support/server.rs"]
 mod server;
+mod sharing;
+mod stream;
 mod tutorial;
+mod web;
