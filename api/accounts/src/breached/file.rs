@@ -197,14 +197,15 @@ fn parse_filter(bytes: &[u8]) -> Option<BinaryFuse16> {
     let (segment_length, rest) = rest.split_first_chunk()?;
     let (mask, rest) = rest.split_first_chunk()?;
     let (count_length, rest) = rest.split_first_chunk()?;
-    let fingerprints = rest.chunks_exact(2).filter_map(|pair| pair.first_chunk().map(|pair| u16::from_le_bytes(*pair)));
+    let (pairs, _) = rest.as_chunks();
     let descriptor = Descriptor {
         seed: u64::from_le_bytes(*seed),
         segment_length: u32::from_le_bytes(*segment_length),
         segment_length_mask: u32::from_le_bytes(*mask),
         segment_count_length: u32::from_le_bytes(*count_length),
     };
-    let filter = BinaryFuse16 { descriptor, fingerprints: fingerprints.collect() };
+    let filter =
+        BinaryFuse16 { descriptor, fingerprints: pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect() };
     is_consistent(&filter).then_some(filter)
 }
 

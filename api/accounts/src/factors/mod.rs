@@ -2,6 +2,8 @@
 
 mod cbor;
 mod passkeys;
+#[cfg(test)]
+mod passkeys_tests;
 mod qr;
 mod recovery;
 mod totp;

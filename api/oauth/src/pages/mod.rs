@@ -61,6 +61,7 @@ fn security() -> Router<Pages> {
         .route(paths::SECURITY_EMAIL, post(data::change_email))
         .route(paths::SECURITY_EMAIL_CODE, post(data::confirm_email))
         .route(paths::SECURITY_PASSWORD, post(factors::change_password))
+        .route(paths::SECURITY_PASSWORD_REMOVE, post(factors::remove_password))
         .route(paths::SECURITY_TOTP, post(factors::offer_totp))
         .route(paths::SECURITY_TOTP_CONFIRM, post(factors::confirm_totp))
         .route(paths::SECURITY_TOTP_REMOVE, post(factors::remove_totp))

@@ -16,6 +16,7 @@ pub(crate) const SECURITY_NAME: &str = "/account/security/name";
 pub(crate) const SECURITY_EMAIL: &str = "/account/security/email";
 pub(crate) const SECURITY_EMAIL_CODE: &str = "/account/security/email/code";
 pub(crate) const SECURITY_PASSWORD: &str = "/account/security/password";
+pub(crate) const SECURITY_PASSWORD_REMOVE: &str = "/account/security/password/removal";
 pub(crate) const SECURITY_TOTP: &str = "/account/security/totp";
 pub(crate) const SECURITY_TOTP_CONFIRM: &str = "/account/security/totp/confirmation";
 pub(crate) const SECURITY_TOTP_REMOVE: &str = "/account/security/totp/removal";

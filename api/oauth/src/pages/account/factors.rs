@@ -5,7 +5,8 @@ use axum::response::Response;
 use maud::{PreEscaped, html};
 
 use super::super::paths::{
-    SECURITY_CODES, SECURITY_PASSWORD, SECURITY_TOTP, SECURITY_TOTP_CONFIRM, SECURITY_TOTP_REMOVE,
+    SECURITY_CODES, SECURITY_PASSWORD, SECURITY_PASSWORD_REMOVE, SECURITY_TOTP, SECURITY_TOTP_CONFIRM,
+    SECURITY_TOTP_REMOVE,
 };
 use super::super::visit::{Problem, Visit};
 use super::{Outcome, Stop, below, code_field, codes_page, finish, ours, proof, texts_of};
@@ -32,6 +33,18 @@ async fn changed(visit: &Visit, params: Result<Params>) -> Result<Outcome, Stop>
     let accounts = &visit.accounts;
     accounts.change_password(session.user, proof(session, &params), new, Some(session.id), &visit.visitor).await?;
     Ok(Outcome::Done("account-done-password"))
+}
+
+/// `POST /account/security/password/removal`: from then on with a passkey alone.
+pub(crate) async fn remove_password(visit: Visit, params: Result<Params>) -> Response {
+    let outcome = without_password(&visit, params).await;
+    finish(&visit, outcome).await
+}
+
+async fn without_password(visit: &Visit, params: Result<Params>) -> Result<Outcome, Stop> {
+    let (session, params) = ours(visit, params, SECURITY_PASSWORD_REMOVE)?;
+    visit.accounts.remove_password(session.user, proof(session, &params), &visit.visitor).await?;
+    Ok(Outcome::Done("account-done-removed"))
 }
 
 /// `POST /account/security/totp`: a secret for an app.

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use mooring_accounts::texts::{self, Texts};
 use mooring_accounts::{AccountsError, Proof, Session};
+use time::{Duration, OffsetDateTime};
 
 use super::continuation::{Continuation, NEXT};
 use super::kit::{Field, Page, alert, see_other};
@@ -123,16 +124,22 @@ fn button(visit: &Visit, path: &str, class: &str, label: &str, fields: &Markup) 
     }
 }
 
-/// The field for the password that is good now. Left empty, a sign-in of a few minutes ago has to do.
+/// The field for the password that is good now; none as long as the sign-in was a few minutes ago, which has to do.
 fn current_password(visit: &Visit, id: &str) -> Markup {
-    let label = texts_of(visit).get("account-current-password");
+    let signed_in_at = visit.session.as_ref().map_or(OffsetDateTime::UNIX_EPOCH, |session| session.auth_at);
+    let is_recent = OffsetDateTime::now_utc() - signed_in_at < RECENT;
     html! {
-        div.field {
-            label for=(id) { (label) }
-            input id=(id) name=(CURRENT) type="password" autocomplete="current-password";
+        @if !is_recent {
+            div.field {
+                label for=(id) { (texts_of(visit).get("account-current-password")) }
+                input id=(id) name=(CURRENT) type="password" autocomplete="current-password";
+            }
         }
     }
 }
+
+/// Shorter than what accounts take for recent, so that there is time to fill in the form.
+const RECENT: Duration = Duration::minutes(7);
 
 /// A page below this one, with the way back.
 fn below(visit: &Visit, title: &str, problem: Option<&Problem>, body: &Markup) -> Page {

@@ -8,7 +8,8 @@ use time::macros::format_description;
 use super::super::kit::{Field, alert, hidden};
 use super::super::paths::{
     HOME, SECURITY_CODES, SECURITY_DELETE, SECURITY_EMAIL, SECURITY_EXPORT, SECURITY_NAME, SECURITY_PASSKEYS,
-    SECURITY_PASSKEYS_REMOVE, SECURITY_PASSWORD, SECURITY_SESSIONS, SECURITY_TOTP, SECURITY_TOTP_REMOVE,
+    SECURITY_PASSKEYS_REMOVE, SECURITY_PASSWORD, SECURITY_PASSWORD_REMOVE, SECURITY_SESSIONS, SECURITY_TOTP,
+    SECURITY_TOTP_REMOVE,
 };
 use super::super::visit::{Problem, Visit};
 use super::{DONE, Outcome, Stop, button, current_password, texts_of};
@@ -75,6 +76,11 @@ fn password(visit: &Visit, profile: &Profile) -> Markup {
                 .hint(visit.texts.password_rule).render())
             (Field::new("password_again", visit.texts.password_again, "password", "new-password").render())
             button.plain { (texts.get("account-change-password")) }
+        }
+        @if profile.has_password && !profile.passkeys.is_empty() {
+            p { (texts.get("account-password-remove-text")) }
+            (button(visit, SECURITY_PASSWORD_REMOVE, "danger", texts.get("account-password-remove"),
+                &current_password(visit, "password-remove-current")))
         }
     }
 }
