@@ -131,7 +131,7 @@ impl Inner {
         };
         match (&outcome, changed) {
             (Err(why), true) => {
-                tracing::error!(hook, reason = %why.0, "the webhook is left alone for a while: who needs it is denied")
+                tracing::error!(hook, reason = %why.0, "the webhook is left alone for a while: who needs it is denied");
             }
             (Err(why), false) => tracing::warn!(hook, reason = %why.0, "the webhook could not be asked"),
             (Ok(_), true) => tracing::info!(hook, "the webhook answers again"),

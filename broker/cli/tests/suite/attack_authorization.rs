@@ -48,6 +48,7 @@ const RULES: &str = r##"
 [[rule]]
 name = "secrets"
 effect = "deny"
+who = "user"
 topic = "home/+/secret"
 [[rule]]
 name = "home"
@@ -509,9 +510,9 @@ fn attack_technicians_after_the_owners_date() {
     home.run(&["user", "create", "toni"]);
     let token = home.run(&["token", "create", "--user", "toni"]).lines().next().unwrap().to_owned();
     let device = world.victim.id.clone();
-    // A command that runs beside it: the grant is there at the next start.
+    // The grant is there at the next start.
     drop(world.server);
-    let until = OffsetDateTime::now_utc() + Duration::from_secs(8);
+    let until = OffsetDateTime::now_utc() + Duration::from_secs(10);
     grant(&home, &device, "toni", &["telemetry:read", "logs:read", "command:start", "update:read"], until);
     let server = home.start();
     let connect = |client_id: &'static str, expiry_s| {
