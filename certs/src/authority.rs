@@ -14,6 +14,7 @@ use x509_parser::prelude::X509Certificate;
 
 use crate::disk;
 use crate::error::{Error, Result};
+use crate::external::{PENDING_FILE, certificates};
 use crate::hierarchy;
 use crate::ids::{SpiffeKind, TrustDomain};
 use crate::keystore::{CaKey, FileKeyStore, KeyName, KeyStore};
@@ -75,6 +76,8 @@ pub(crate) struct CaCertificate {
     /// The bits of the public key.
     pub(crate) public_key: Vec<u8>,
     pub(crate) spki: Vec<u8>,
+    /// What is between it and the root, its signer first: only below somebody else's root.
+    pub(crate) path: Vec<CertificateDer<'static>>,
 }
 
 /// An intermediate with its key.
@@ -98,6 +101,9 @@ pub(crate) struct Metadata {
     format: u32,
     trust_domain: TrustDomain,
     organisation: String,
+    /// Whether somebody else's root signed the intermediates: their certificates need not name the trust domain.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    external: bool,
     /// The generations in use of a role, the one that signs last; without an entry, the first alone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) generations: BTreeMap<String, Vec<u32>>,
@@ -223,10 +229,17 @@ impl Authority {
         self.certificates().iter().map(|der| pem::encode(pem::CERTIFICATE, der)).collect()
     }
 
-    /// The root, then every intermediate.
+    /// The root, then every intermediate, then what is between them and somebody else's root.
     pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
-        let intermediates = self.intermediates().map(|(_, intermediate)| intermediate.certificate.der.clone());
-        std::iter::once(self.root.der.clone()).chain(intermediates).collect()
+        let intermediates = || self.intermediates().map(|(_, intermediate)| &intermediate.certificate);
+        let ours = intermediates().map(|certificate| certificate.der.clone());
+        let mut all: Vec<_> = std::iter::once(self.root.der.clone()).chain(ours).collect();
+        for above in intermediates().flat_map(|certificate| &certificate.path) {
+            if !all.contains(above) {
+                all.push(above.clone());
+            }
+        }
+        all
     }
 
     /// The key identifier of every intermediate that signs, with its role.
@@ -334,24 +347,48 @@ impl CaCertificate {
     pub(crate) fn read(dir: &Path, name: KeyName, signer: Option<&Self>, ca: &Metadata) -> Result<Self> {
         let path = dir.join(name.certificate_file());
         let text = disk::read(&path)?;
-        let der = pem::decode(&text, &[pem::CERTIFICATE]).map_err(|reason| bad_file(path.clone(), reason))?;
-        Self::parse(&der, signer, &ca.trust_domain).map_err(|reason| bad_file(path, reason))
+        let mut ders = certificates(&text).map_err(|reason| bad_file(path.clone(), reason))?.into_iter();
+        let der = ders.next().ok_or_else(|| bad_file(path.clone(), "there is no certificate in it"))?;
+        Self::parse(&der, ders.collect(), signer, ca).map_err(|reason| bad_file(path, reason))
     }
 
-    fn parse(der: &[u8], signer: Option<&Self>, trust_domain: &TrustDomain) -> Result<Self, String> {
+    fn parse(
+        der: &[u8],
+        path: Vec<CertificateDer<'static>>,
+        signer: Option<&Self>,
+        ca: &Metadata,
+    ) -> Result<Self, String> {
         let x509 = parse_x509(der)?;
         if !x509.is_ca() {
             return Err("this is not the certificate of an authority".to_owned());
         }
-        let verified = match signer {
-            None => x509.verify_signature(None),
-            Some(signer) => x509.verify_signature(Some(parse_x509(&signer.der)?.public_key())),
+        match signer {
+            None => x509.verify_signature(None).map_err(|_| "this certificate is not signed by itself")?,
+            Some(root) => {
+                let mut signed = parse_x509(der)?;
+                for above in path.iter().chain([&root.der]) {
+                    let above = parse_x509(above)?;
+                    signed
+                        .verify_signature(Some(above.public_key()))
+                        .map_err(|_| "this certificate is not signed by the root")?;
+                    signed = above;
+                }
+            }
+        }
+        let is_root = signer.is_none();
+        let key_id = match subject_key_id(&x509) {
+            Some(key_id) => key_id,
+            // Somebody else's root names itself as it likes: nothing of ours is found by its identifier.
+            None if is_root && ca.external => KeyId::of_spki(x509.public_key().raw),
+            None => return Err("this certificate has no subject key identifier of 20 octets".to_owned()),
         };
-        verified.map_err(|_| "this certificate is not signed by the root")?;
-        check_trust_domain(&x509, trust_domain)?;
+        if !ca.external {
+            check_trust_domain(&x509, &ca.trust_domain)?;
+        }
         Ok(Self {
             der: der.to_vec().into(),
-            key_id: subject_key_id(&x509).ok_or("this certificate has no subject key identifier of 20 octets")?,
+            key_id,
+            path,
             not_before: x509.validity().not_before.to_datetime(),
             not_after: x509.validity().not_after.to_datetime(),
             subject: x509.subject().as_raw().to_vec(),
@@ -367,8 +404,34 @@ impl Metadata {
             format: METADATA_FORMAT,
             trust_domain: options.trust_domain.clone(),
             organisation: options.organisation.clone(),
+            external: false,
             generations: BTreeMap::new(),
         }
+    }
+
+    /// For an authority below somebody else's root.
+    pub(crate) fn external(options: &CaOptions) -> Self {
+        Self { external: true, ..Self::of(options) }
+    }
+
+    pub(crate) fn is_external(&self) -> bool {
+        self.external
+    }
+
+    pub(crate) fn file(dir: &Path) -> PathBuf {
+        dir.join(METADATA_FILE)
+    }
+
+    /// The highest number of a generation in use.
+    pub(crate) fn newest_generation(&self) -> u32 {
+        self.generations.values().flatten().copied().max().unwrap_or(1)
+    }
+
+    /// Has another generation of a role sign from now on.
+    pub(crate) fn add_generation(&mut self, name: KeyName) {
+        let mut generations: Vec<u32> = self.names(name.role).into_iter().map(|name| name.generation).collect();
+        generations.push(name.generation);
+        self.generations.insert(name.role.name().to_owned(), generations);
     }
 
     /// For a further certificate of this authority.
@@ -385,23 +448,29 @@ impl Metadata {
 
     /// Writes it in the place of the one before: the moment from which a rotation is in force.
     pub(crate) fn write(&self, dir: &Path) -> Result<()> {
-        let path = dir.join(METADATA_FILE);
-        let text = toml::to_string(self).map_err(|error| bad_file(path.clone(), error))?;
-        disk::replace(&path, text.as_bytes(), disk::PUBLIC)
+        self.write_to(&Self::file(dir))
+    }
+
+    pub(crate) fn write_to(&self, path: &Path) -> Result<()> {
+        let text = toml::to_string(self).map_err(|error| bad_file(path.to_owned(), error))?;
+        disk::replace(path, text.as_bytes(), disk::PUBLIC)
     }
 
     pub(crate) fn read(dir: &Path) -> Result<Self> {
-        let path = dir.join(METADATA_FILE);
-        let metadata: Self = toml::from_str(&disk::read(&path)?).map_err(|error| bad_file(path.clone(), error))?;
+        Self::read_from(&Self::file(dir))
+    }
+
+    pub(crate) fn read_from(path: &Path) -> Result<Self> {
+        let metadata: Self = toml::from_str(&disk::read(path)?).map_err(|error| bad_file(path.to_owned(), error))?;
         if metadata.format != METADATA_FORMAT {
-            return Err(bad_file(path, format!("format {} is not known to this version", metadata.format)));
+            return Err(bad_file(path.to_owned(), format!("format {} is not known to this version", metadata.format)));
         }
         Ok(metadata)
     }
 }
 
 /// How much of an authority a directory holds.
-enum Presence {
+pub(crate) enum Presence {
     Nothing,
     Whole,
     /// Neither; the error says so.
@@ -409,7 +478,10 @@ enum Presence {
 }
 
 impl Presence {
-    fn of(dir: &Path, keys: &dyn KeyStore) -> Result<Self> {
+    pub(crate) fn of(dir: &Path, keys: &dyn KeyStore) -> Result<Self> {
+        if disk::exists(&dir.join(PENDING_FILE))? {
+            return Ok(Self::Part(Error::AwaitsChains(dir.to_owned())));
+        }
         let mut found = Vec::new();
         let mut missing = Vec::new();
         let mut note = |file: String, there: bool| if there { found.push(file) } else { missing.push(file) };
@@ -440,7 +512,7 @@ pub(crate) fn write_certificate(dir: &Path, name: KeyName, der: &CertificateDer<
     disk::write_new(&dir.join(name.certificate_file()), text.as_bytes(), disk::PUBLIC)
 }
 
-fn parse_x509(der: &[u8]) -> Result<X509Certificate<'_>, String> {
+pub(crate) fn parse_x509(der: &[u8]) -> Result<X509Certificate<'_>, String> {
     match x509_parser::parse_x509_certificate(der) {
         Ok(([], x509)) => Ok(x509),
         _ => Err("this is not a certificate".to_owned()),

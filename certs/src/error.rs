@@ -121,6 +121,15 @@ pub enum Error {
         /// The limit.
         bytes_min: usize,
     },
+    /// The keys are here, and what a company's authority is to sign is not.
+    #[error(
+        "{} waits for the chains of its intermediates: have the requests in it signed, and bring them by `mooring ca import-chain`",
+        .0.display()
+    )]
+    AwaitsChains(PathBuf),
+    /// A chain that somebody else signed cannot be used.
+    #[error("the chain: {0}")]
+    Chain(String),
     /// Only the root can do this, and its key is not here.
     #[error("the root's key is not in {}: bring it back with `mooring ca import`", .0.display())]
     RootKeyAway(PathBuf),
@@ -152,6 +161,8 @@ impl Error {
             | Self::WrongSecret(_)
             | Self::ShortSecret { .. }
             | Self::RootKeyAway(_)
+            | Self::AwaitsChains(_)
+            | Self::Chain(_)
             | Self::ServerAddress(_)
             | Self::TooManyServerNames { .. } => Fault::Operator,
             Self::Crypto(_) => Fault::Ours,

@@ -55,6 +55,16 @@ pub(crate) fn intermediate(
     Ok(params.signed_by(key, root)?.into())
 }
 
+/// What an intermediate asks somebody else's authority for, signed with its key: DER.
+pub(crate) fn request(options: &CaOptions, role: CaRole, key: &CaKey) -> Result<Vec<u8>> {
+    let serial = Serial::random(&SystemRandom::new())?;
+    let mut params = params(options, role, key, serial)?;
+    // These two are the signer's to set.
+    params.serial_number = None;
+    params.use_authority_key_identifier_extension = false;
+    Ok(params.serialize_request(key)?.der().to_vec())
+}
+
 /// What a certificate of the authority says.
 fn params(options: &CaOptions, role: CaRole, key: &CaKey, serial: Serial) -> Result<CertificateParams> {
     let (days, path_length) = match role {
@@ -87,7 +97,7 @@ fn subject(organisation: &str, role: CaRole, key: &CaKey) -> DistinguishedName {
     subject
 }
 
-fn check_organisation(text: &str) -> Result<()> {
+pub(crate) fn check_organisation(text: &str) -> Result<()> {
     let printable = !text.trim().is_empty() && !text.chars().any(char::is_control);
     if printable && text.len() <= ORGANISATION_BYTES_MAX {
         return Ok(());

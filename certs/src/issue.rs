@@ -85,7 +85,9 @@ pub struct Issued {
     pub der: CertificateDer<'static>,
     /// The intermediate that signed it.
     pub issuer_der: CertificateDer<'static>,
-    /// The leaf, then the intermediate, in PEM.
+    /// What is between the intermediate and somebody else's root, the intermediate's signer first; below our own root, nothing.
+    pub path_der: Vec<CertificateDer<'static>>,
+    /// The leaf, then the intermediate, then that path, in PEM.
     pub chain_pem: String,
     /// The start of its validity.
     pub not_before: OffsetDateTime,
@@ -100,9 +102,9 @@ pub struct Issued {
 }
 
 impl Issued {
-    /// The leaf, then the intermediate: what a TLS endpoint presents.
+    /// The leaf, then the intermediate, then what is above it up to the root: what a TLS endpoint presents.
     pub fn chain_der(&self) -> Vec<CertificateDer<'static>> {
-        vec![self.der.clone(), self.issuer_der.clone()]
+        [&self.der, &self.issuer_der].into_iter().chain(&self.path_der).cloned().collect()
     }
 }
 
@@ -165,7 +167,12 @@ impl Authority {
         let issuer_der = issuer.certificate.der.clone();
         Ok(Issued {
             serial,
-            chain_pem: pem::encode(pem::CERTIFICATE, &der) + &pem::encode(pem::CERTIFICATE, &issuer_der),
+            chain_pem: [&der, &issuer_der]
+                .into_iter()
+                .chain(&issuer.certificate.path)
+                .map(|der| pem::encode(pem::CERTIFICATE, der))
+                .collect(),
+            path_der: issuer.certificate.path.clone(),
             fingerprint_sha256: sha256(&der),
             der,
             issuer_der,

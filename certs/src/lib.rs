@@ -37,6 +37,7 @@ mod der;
 mod der_write;
 mod disk;
 mod error;
+pub mod external;
 mod hierarchy;
 pub mod ids;
 pub mod issue;

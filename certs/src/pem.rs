@@ -48,6 +48,17 @@ pub(crate) fn decode(text: &str, labels: &[&str]) -> Result<Zeroizing<Vec<u8>>, 
     Err("its END line is missing or has another label")
 }
 
+/// Reads every certificate.
+pub(crate) fn decode_all(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
+    let begin = format!("-----BEGIN {CERTIFICATE}-----");
+    let starts: Vec<usize> = text.match_indices(&begin).map(|(at, _)| at).collect();
+    if starts.is_empty() {
+        return Err("there is no certificate in PEM in it");
+    }
+    let block = |at: usize| Ok(decode(text.get(at..).unwrap_or_default(), &[CERTIFICATE])?.to_vec());
+    starts.into_iter().map(block).collect()
+}
+
 fn boundary<'a>(line: &'a str, which: &str) -> Option<&'a str> {
     line.strip_prefix("-----")?.strip_suffix("-----")?.strip_prefix(which)?.strip_prefix(' ')
 }

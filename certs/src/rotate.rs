@@ -38,6 +38,15 @@ pub struct FileStatus {
     pub key: KeyStatus,
 }
 
+/// What a rotation made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// An intermediate with this key.
+    Signed(KeyId),
+    /// A request in this file, for somebody else's authority.
+    Request(PathBuf),
+}
+
 /// How a key is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyStatus {
@@ -90,12 +99,26 @@ impl AuthorityFiles {
         Ok(FileStatus { role: name.role, name: name.to_string(), is_current, key_id, not_after, key })
     }
 
-    /// Makes a new intermediate, which signs from the next start on. Those before it are trusted until they end; ended ones are left out.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn keys(&self) -> &FileKeyStore {
+        &self.keys
+    }
+
+    /// Makes a new intermediate, which signs once the server has read its files again. Those before it are trusted until they end; ended ones are
+    /// left out. Below somebody else's root, it makes a key and a request, and [`AuthorityFiles::import_chain`] does the rest.
     ///
     /// # Errors
     /// [`Error::RootKeyAway`]. A rotation that is interrupted has not happened.
-    pub fn rotate(&self, role: CaRole, now: OffsetDateTime) -> Result<KeyId> {
+    pub fn rotate(&self, role: CaRole, now: OffsetDateTime) -> Result<Rotation> {
         let mut metadata = Metadata::read(&self.dir)?;
+        if metadata.is_external() {
+            let newest = metadata.names(role).iter().map(|name| name.generation).max().unwrap_or(1);
+            let name = self.free_name(role, newest)?;
+            return Ok(Rotation::Request(self.make_request(name, &metadata.options(now))?));
+        }
         let root = CaCertificate::read(&self.dir, CaRole::Root.into(), None, &metadata)?;
         let root_issuer = Issuer::from_ca_cert_der(&root.der, self.root_key(&root)?)?;
 
@@ -117,7 +140,7 @@ impl AuthorityFiles {
         let generations = names.into_iter().map(|name| name.generation).collect();
         metadata.generations.insert(role.name().to_owned(), generations);
         metadata.write(&self.dir)?;
-        Ok(made.key_id)
+        Ok(Rotation::Signed(made.key_id))
     }
 
     /// What an interrupted rotation left is passed over.

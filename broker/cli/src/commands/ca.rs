@@ -1,13 +1,14 @@
 //! `mooring ca`: the certificate authority.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use mooring_api::Target;
-use mooring_certs::CaRole;
-use mooring_certs::rotate::{AuthorityFiles, KeyStatus};
+use mooring_certs::rotate::{AuthorityFiles, KeyStatus, Rotation};
+use mooring_certs::{CaOptions, CaRole, TrustDomain};
 use time::OffsetDateTime;
 
 use super::revocation::{self, Wish};
@@ -22,7 +23,9 @@ pub(super) const PASSPHRASE_FILE: &str = "MOORING_CA_PASSPHRASE_FILE";
 
 pub(super) fn run(command: CaCommand) -> anyhow::Result<ExitCode> {
     match command {
-        CaCommand::Init(config) => init(&config)?,
+        CaCommand::Init { external: false, config } => init(&config)?,
+        CaCommand::Init { external: true, config } => init_external(&config)?,
+        CaCommand::ImportChain { files, config } => import_chains(&files, &config)?,
         CaCommand::Status(config) => status(&config)?,
         CaCommand::RotateIntermediate { which, config } => rotate(which, &config)?,
         CaCommand::Encrypt(config) => encrypt(&config)?,
@@ -53,6 +56,42 @@ fn init(args: &ConfigArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn init_external(args: &ConfigArgs) -> anyhow::Result<()> {
+    let config = load_config(args)?;
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let directory = data_dir.authority();
+    let keys = key_store(&directory, &config)?;
+    let options = CaOptions {
+        trust_domain: TrustDomain::parse(&config.server.trust_domain).context("server.trust_domain")?,
+        organisation: config.server.organisation.clone(),
+        now: OffsetDateTime::now_utc(),
+    };
+    for file in AuthorityFiles::new(&directory, keys).init_external(&options)? {
+        output::line(file.display());
+    }
+    output::line(
+        "Have these requests signed as authorities (CA:TRUE, keyCertSign, cRLSign), then: mooring ca import-chain FILE...",
+    );
+    Ok(())
+}
+
+fn import_chains(chains: &[PathBuf], args: &ConfigArgs) -> anyhow::Result<()> {
+    let files = files(args)?;
+    for file in chains {
+        let context = || format!("{}", file.display());
+        let text = std::fs::read_to_string(file).with_context(context)?;
+        let imported = files.import_chain(&text, OffsetDateTime::now_utc()).with_context(context)?;
+        output::line(format_args!("{}: the chain of the intermediate {}.", file.display(), imported.name));
+        if imported.missing.is_empty() {
+            output::line("The authority is whole. A running server signs with it after SIGHUP.");
+        } else {
+            let missing: Vec<&str> = imported.missing.iter().map(|role| role.name()).collect();
+            output::line(format_args!("Still missing: {}.", missing.join(", ")));
+        }
+    }
+    Ok(())
+}
+
 fn status(args: &ConfigArgs) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["certificate", "signs", "key id", "valid until", "key"]);
@@ -80,11 +119,20 @@ fn rotate(which: Intermediate, args: &ConfigArgs) -> anyhow::Result<()> {
         Intermediate::Clients => CaRole::Clients,
         Intermediate::Servers => CaRole::Servers,
     };
-    let key_id = files(args)?.rotate(role, OffsetDateTime::now_utc())?;
-    output::line(format_args!(
-        "The intermediate {role} has a successor with the key {key_id}: restart the server to sign with it."
-    ));
-    output::line("Certificates from before stay good until they end.");
+    match files(args)?.rotate(role, OffsetDateTime::now_utc())? {
+        Rotation::Signed(key_id) => {
+            output::line(format_args!(
+                "The intermediate {role} has a successor with the key {key_id}: send the server SIGHUP to sign with it."
+            ));
+            output::line("Certificates from before stay good until they end.");
+        }
+        Rotation::Request(file) => {
+            output::line(format_args!(
+                "Have {} signed, and bring the chain by `mooring ca import-chain`.",
+                file.display()
+            ));
+        }
+    }
     Ok(())
 }
 

@@ -66,10 +66,10 @@ fn attack_leaf_used_as_an_issuer() {
     let names = format!("subjectAltName=URI:spiffe://mooring.local/device/{}", other.id);
     // The device signs a certificate for another one, and sends its own along as the issuer.
     let credentials = lab.forge("signed-by-leaf", "device", "/CN=x", &lab.extensions(&names));
-    lab.check_refused(&credentials, "BadCertificate");
+    lab.check_refused(&credentials, "UnknownCA");
     let extensions = lab.extensions(&names).replace("CA:FALSE", "CA:TRUE").replace("digitalSignature", "keyCertSign");
     // The authority's own key makes no authority out of a leaf either.
-    lab.check_refused(&lab.forge("leaf-as-ca", DEVICES_CA, "/CN=x", &extensions), "AccessDenied");
+    lab.check_refused(&lab.forge("leaf-as-ca", DEVICES_CA, "/CN=x", &extensions), "received fatal alert");
 }
 
 /// A server with this certificate, for one handshake; what the client said of it.
@@ -124,7 +124,7 @@ fn attack_server_certificate_on_the_client_side() {
         .unwrap();
     let server = Credentials { key_pem: key.to_pem().to_string(), chain_pem: issued.chain_pem };
     assert_eq!(handshake_with_server(&lab, &server), "accepted", "it is good for what it is for");
-    lab.check_refused(&server, "AccessDenied");
+    lab.check_refused(&server, "received fatal alert");
     // Also when it names a device, and the intermediate of servers signed it.
     let names = format!("subjectAltName=URI:{}", spiffe(&lab));
     let extensions = lab.extensions(&names).replace("clientAuth", "clientAuth,serverAuth");
@@ -142,7 +142,7 @@ fn attack_certificate_of_a_client_that_names_a_device() {
 fn check_names_refused(subject: &str, names: impl Fn(&Lab) -> String) {
     let lab = Lab::new();
     let names = names(&lab);
-    let subject = subject.replace("SPIFFE", &spiffe(&lab));
+    let subject = subject.replace("SPIFFE", &spiffe(&lab).replace('/', "\\/"));
     let credentials = lab.forge("forged", DEVICES_CA, &subject, &lab.extensions(&names));
     let refused = lab.connect(&credentials).unwrap_err();
     assert!(refused.contains("received fatal alert"), "{refused}");

@@ -141,7 +141,7 @@ fn attack_manufacturers_certificate_on_mqtt() {
         "printf 'GET /mqtt HTTP/1.1\\r\\nHost: localhost\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\nSec-WebSocket-Version: 13\\r\\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\nSec-WebSocket-Protocol: mqtt\\r\\n\\r\\n' > upgrade; \
          printf '\\x82\\x94\\x00\\x00\\x00\\x00\\x10\\x12\\x00\\x04MQTT\\x04\\x02\\x00\\x00\\x00\\x06devone' > connect; \
-         (cat upgrade; sleep 0.5; cat connect; sleep 1) | openssl s_client -quiet -connect localhost:{} -CAfile data/ca.pem -cert one.pem -key one.key 2>/dev/null | od -An -tx1 | tr -d ' \\n'",
+         (cat upgrade; sleep 0.5; cat connect; sleep 1) | openssl s_client -quiet -connect localhost:{} -CAfile data/ca.pem -cert one.pem -cert_chain sub.pem -key one.key 2>/dev/null | od -An -tx1 | tr -d ' \\n'",
         lab.server.https
     );
     let said = lab.run(&script);

@@ -26,10 +26,10 @@ fn a_device_renews_its_certificate_over_mqtt_and_connects_with_the_new_one() {
     let chain = ask(lab.read("new.csr").as_bytes());
     assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2, "{chain}");
     let credentials = Credentials { key_pem: lab.read("new.key"), chain_pem: chain };
-    lab.connect(&credentials).unwrap();
     // What can't be signed is answered with the reason.
     let refusal = ask(b"not a signing request");
     assert!(refusal.contains("/problems/malformed-signing-request"), "{refusal}");
+    lab.connect(&credentials).unwrap();
     let audit = lab.home.run(&["audit", "show"]);
     assert!(audit.contains("certificate.renew"), "{audit}");
 }
