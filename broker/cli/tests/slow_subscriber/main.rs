@@ -34,6 +34,8 @@ const RATE: u32 = 10_000;
 const OUTPUT_BYTES_MAX: u64 = 2 * 1024 * 1024;
 /// `limits.queue_bytes_max`: what is queued for one session, in memory or in the log.
 const QUEUE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// `limits.queue_messages_max`: out of the way, so that the bytes are the bound.
+const QUEUE_MESSAGES_MAX: u64 = 10_000_000;
 /// What a subscriber takes before it lets go.
 const EVENTS_AT_A_TIME: usize = 256;
 /// What the server may need besides.
@@ -55,7 +57,8 @@ fn check(qos: QoS, bound_bytes: u64) {
     let home = Home::with(&format!(
         "[limits]
 output_bytes_max = {OUTPUT_BYTES_MAX}
-queue_bytes_max = {QUEUE_BYTES_MAX}"
+queue_bytes_max = {QUEUE_BYTES_MAX}
+queue_messages_max = {QUEUE_MESSAGES_MAX}"
     ));
     let mut command = home.command(&["run"]);
     // It warns each second of what it drops, which is what this test wants.
