@@ -115,7 +115,7 @@ impl Store {
         page.page(&rows, device, |device| device.id.to_string())
     }
 
-    /// The devices that a person owns or has a part in at `now`, by id.
+    /// The devices in service that a person owns or has a part in at `now`, by id.
     pub async fn devices_of_person(&self, user: Uuid, now: OffsetDateTime, page: &PageRequest) -> Result<Page<Device>> {
         let sql = "WITH mine AS (\
              SELECT id FROM devices WHERE owner_id = $1 AND id > $2 \
@@ -124,7 +124,8 @@ impl Store {
              UNION SELECT device_id FROM grants JOIN organisation_members USING (organisation_id) \
              WHERE organisation_members.user_id = $1 AND device_id > $2 \
              AND ended_at IS NULL AND (until_at IS NULL OR until_at > $3)) \
-             SELECT devices.* FROM devices JOIN mine ON mine.id = devices.id ORDER BY devices.id LIMIT $4";
+             SELECT devices.* FROM devices JOIN mine ON mine.id = devices.id \
+             WHERE retired_at IS NULL ORDER BY devices.id LIMIT $4";
         let rows = self.rows(sql, &params![user, page.after_uuid()?, now, page.rows()]).await?;
         page.page(&rows, device, |device| device.id.to_string())
     }
