@@ -40,6 +40,8 @@ mod oauth_devices;
 mod organisations;
 mod page;
 mod registry;
+mod retention;
+mod roles;
 mod rooms;
 mod schema;
 mod shadows;
@@ -79,6 +81,7 @@ pub use oauth_devices::{DeviceDecision, DevicePollError, DeviceRequest, NewDevic
 pub use organisations::{Organisation, OrganisationMember, OrganisationRole};
 pub use page::{Cursor, Page, PageRequest};
 pub use registry::{DeviceGroup, DeviceQuery, TAGS_MAX};
+pub use roles::DatabaseRole;
 pub use rooms::{DeviceChange, Room};
 pub use shadows::{Desired, Shadow};
 pub use store::{Store, StoreOptions};

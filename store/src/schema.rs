@@ -25,6 +25,7 @@ const POSTGRES: &Migrations = migrations!["postgres":
     31 "0031_audit_by_actor",
     40 "0040_oauth",
     50 "0050_sharing",
+    60 "0060_retention",
 ];
 const SQLITE: &Migrations = migrations!["sqlite":
     1 "0001_initial",
@@ -35,6 +36,7 @@ const SQLITE: &Migrations = migrations!["sqlite":
     31 "0031_audit_by_actor",
     40 "0040_oauth",
     50 "0050_sharing",
+    60 "0060_retention",
 ];
 
 /// What brings a Postgres database up to this version.
@@ -54,6 +56,11 @@ fn migrator(migrations: &Migrations) -> Migrator {
         Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     });
     Migrator::with_migrations(numbered.collect())
+}
+
+/// The versions that a database of this version has seen.
+pub(crate) fn versions() -> impl Iterator<Item = i64> {
+    POSTGRES.iter().map(|(number, _, _)| *number)
 }
 
 /// Says what a failed migration means.

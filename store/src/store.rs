@@ -7,7 +7,7 @@ use sqlx::SqlSafeStr;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
-use crate::schema::{migration_error, postgres_migrator, sqlite_migrator};
+use crate::schema::{migration_error, postgres_migrator, sqlite_migrator, versions};
 use crate::sql::{Param, Row, bind_postgres, bind_sqlite};
 use crate::tx::Tx;
 use crate::{Result, StoreError};
@@ -94,11 +94,32 @@ impl Store {
     /// # Errors
     /// [`crate::StoreError::SchemaTooNew`] when a newer Mooring has migrated it, [`crate::StoreError::Unavailable`] when it cannot be reached.
     pub async fn migrate(&self) -> Result<()> {
+        // A role that only serves may not make tables, and need not when the owner has migrated.
+        if self.is_postgres() && self.is_current().await? {
+            return Ok(());
+        }
         match &self.backend {
             // Migrations may take longer than a statement of the daily round: no limit on the answer.
             Backend::Postgres { pool, .. } => postgres_migrator().run(pool).await.map_err(migration_error),
             Backend::Sqlite { writer, .. } => sqlite_migrator().run(writer).await.map_err(migration_error),
         }
+    }
+
+    /// Whether the schema is exactly that of this version.
+    async fn is_current(&self) -> Result<bool> {
+        match self.rows("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version", &[]).await {
+            Ok(rows) => {
+                let seen = rows.iter().map(|row| row.get("version")).collect::<Result<Vec<i64>>>()?;
+                Ok(versions().eq(seen))
+            }
+            Err(error @ StoreError::Unavailable { .. }) => Err(error),
+            // A new database has no such table.
+            Err(_) => Ok(false),
+        }
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.backend, Backend::Postgres { .. })
     }
 
     /// Asks the database for a sign of life.

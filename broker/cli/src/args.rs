@@ -11,7 +11,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use mooring_api::Reason;
 use uuid::Uuid;
 
-pub(crate) use identity::{AuditCommand, BatchCommand, FactoryCommand, TrustCommand};
+pub(crate) use identity::{AuditCommand, BatchCommand, DbCommand, FactoryCommand, TrustCommand};
 pub(crate) use oauth::{CreateClient, OauthClientCommand, OauthCommand};
 pub(crate) use passwords::PasswordsCommand;
 
@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Factories without a network: make devices and labels there, take over their signed logs here.
     #[command(subcommand)]
     Factory(FactoryCommand),
+    /// The database: its schema, and roles with few rights.
+    #[command(subcommand)]
+    Db(DbCommand),
     /// The audit log: who did what, and whether it is whole.
     #[command(subcommand)]
     Audit(AuditCommand),

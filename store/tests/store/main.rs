@@ -21,6 +21,7 @@ mod ingest_effects;
 mod oauth;
 mod outage;
 mod registry;
+mod roles;
 mod shadows;
 mod sharing;
 mod trust;

@@ -194,6 +194,20 @@ pub(crate) enum TrustCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum DbCommand {
+    /// Bring the schema up to this version, as its owner; a server whose role may not does without.
+    Migrate(ConfigArgs),
+    /// Make Postgres roles with as few rights as each needs: <prefix>_serve for the server, <prefix>_ingest, <prefix>_read.
+    Roles {
+        /// What their names begin with.
+        #[arg(long, default_value = "mooring")]
+        prefix: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Check each row of the audit log against the one before it: names the first that does not fit, exit 1.
     Verify {

@@ -8,6 +8,7 @@ mod ca;
 mod config;
 mod conformance;
 mod ctl;
+mod db;
 mod device;
 mod factory;
 mod import;
@@ -40,6 +41,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Device(command) => device::run(command),
+        Command::Db(command) => db::run(command),
         Command::Audit(command) => audit::run(command),
         Command::Batch(command) => batch::run(command),
         Command::Factory(command) => factory::run(command),

@@ -160,6 +160,7 @@ pub(crate) struct Certificates {
 pub(crate) struct Events {
     pub(crate) filters: Vec<TopicFilterBuf>,
     pub(crate) batch_max: usize,
+    pub(crate) keep_days: u32,
 }
 
 /// `[telemetry]`
@@ -224,7 +225,7 @@ impl Default for Config {
                 grace_confirmation: false,
             },
             public_certificate: PublicCertificate::default(),
-            events: Events { filters: default_event_filters(), batch_max: 5_000 },
+            events: Events { filters: default_event_filters(), batch_max: 5_000, keep_days: 0 },
             connections: ConnectionLimits::default(),
             limits: Limits::DEFAULT,
             telemetry: Telemetry { log: "info".to_owned(), json: false },

@@ -211,6 +211,8 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
         |config, value| config.limits.timeline_events = value.boolean()?;
     "events.batch_max" = "5000", "Events in one transaction of the database.",
         |config, value| config.events.batch_max = number(value, 1, 100_000)?;
+    "events.keep_days" = "0", "Events older than this are forgotten, on Postgres by whole days. 0: none is.",
+        |config, value| config.events.keep_days = number(value, 0, 36_500)?;
 
     "limits.connections_max" = "1000000", "MQTT connections at a time. Further ones are closed at once.",
         |config, value| config.connections.connections_max = number(value, 1, 10_000_000)?;

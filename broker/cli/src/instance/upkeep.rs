@@ -20,6 +20,7 @@ pub(super) async fn run(
     sharing: Sharing,
     mut directory: Directory,
     identity: Arc<ServerIdentity>,
+    keep_days: u32,
     node: Node,
     metrics: PrometheusHandle,
     mut stop: watch::Receiver<bool>,
@@ -28,6 +29,8 @@ pub(super) async fn run(
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut hour = interval(Duration::from_secs(3600));
     hour.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut forget = interval(Duration::from_secs(3600));
+    forget.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = second.tick() => {
@@ -40,6 +43,14 @@ pub(super) async fn run(
             _ = hour.tick() => {
                 if let Err(error) = store.prepare_partitions(OffsetDateTime::now_utc(), PARTITION_DAYS_AHEAD).await {
                     tracing::warn!(%error, "partitions could not be made ahead; each is made with its first event then");
+                }
+            }
+            _ = forget.tick(), if keep_days > 0 => {
+                let before = OffsetDateTime::now_utc() - time::Duration::days(i64::from(keep_days));
+                match store.forget_events_before(before).await {
+                    Ok(0) => {}
+                    Ok(count) => tracing::info!(count, %before, "events are forgotten"),
+                    Err(error) => tracing::warn!(%error, "old events could not be forgotten"),
                 }
             }
             () = stopped(&mut stop) => return,

@@ -101,3 +101,26 @@ fn where_it_is_asked_for_the_owner_confirms_a_late_renewal_and_nobody_else_can()
     let said = lab.run(RENEW);
     assert!(said.contains("status=201"), "{said}");
 }
+
+#[test]
+fn after_sighup_a_rotated_intermediate_signs_and_devices_from_before_and_after_connect() {
+    let lab = Lab::new();
+    let issuer = "curl --silent --cacert data/ca.pem https://localhost:PORT/.well-known/ca/devices.cer | openssl x509 -inform DER -noout -fingerprint";
+    let issuer = issuer.replace("PORT", &lab.server.https.to_string());
+    let before = lab.run(&issuer);
+    lab.home.run(&["ca", "rotate-intermediate", "devices"]);
+    assert_eq!(lab.run(&issuer), before, "a running server is not told by the files");
+    // A connection from before stays.
+    let mut client = Client::connect_tls(lab.server.mqtts, "from-before", &lab.root, &lab.credentials).unwrap();
+    lab.run(&format!("kill -HUP {}", lab.server.pid()));
+    let is_new = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        lab.run(&issuer) != before
+    });
+    assert!(is_new, "the new intermediate is in force within seconds");
+    let other = lab.home.make_device();
+    let credentials = lab.home.enrol(&lab.server, &other, "other");
+    Client::connect_tls(lab.server.mqtts, &other.id, &lab.root, &credentials).unwrap();
+    lab.connect(&lab.credentials).unwrap();
+    client.subscribe(&format!("devices/{}/#", lab.device.id)).unwrap();
+}
