@@ -7,7 +7,7 @@ use mooring_protocol::{Ack, Packet, PacketId, QoS, ReasonCode};
 use crate::acknowledgement::{Answer, LogWaiter};
 use crate::connection::{State, Written};
 use crate::engine::{ConnectionId, Engine, Now};
-use crate::message::{MessageId, SharedMessage};
+use crate::message::{Message, MessageId, SharedMessage};
 use crate::outgoing::{Copy, Outgoing, SharedFrames};
 use crate::queue::{Entry, EntryState, packet_id_of, queued_bytes};
 use crate::record::{Delivery, Record};
@@ -24,14 +24,15 @@ const READ_AHEAD: usize = 32;
 /// A message whose encoding is at hand, and may be shared between its targets.
 pub(crate) struct Fresh<'a> {
     pub(crate) outgoing: Outgoing<'a>,
-    /// The message that a queue entry must refer to, for the encoding to be its.
-    pub(crate) message: Option<&'a SharedMessage>,
+    /// Where the message is that a queue entry must refer to, for the encoding to be its. It is not followed.
+    message: Option<*const Message>,
     shared: Option<SharedFrames>,
 }
 
 impl<'a> Fresh<'a> {
     #[inline(always)]
-    pub(crate) fn new(outgoing: Outgoing<'a>, message: Option<&'a SharedMessage>, targets: usize) -> Self {
+    pub(crate) fn new(outgoing: Outgoing<'a>, message: Option<&SharedMessage>, targets: usize) -> Self {
+        let message = message.map(SharedMessage::as_ptr);
         let share = targets > FEW_TARGETS || (targets > 1 && outgoing.payload.len() > SMALL_PAYLOAD_BYTES);
         Self { outgoing, message, shared: share.then(SharedFrames::default) }
     }
@@ -77,7 +78,7 @@ impl Engine {
     pub(crate) fn enqueue(
         &mut self,
         now: Now,
-        message: &SharedMessage,
+        message: SharedMessage,
         (qos, retain): (QoS, bool),
         target: &LocalTarget,
     ) -> Enqueued {
@@ -211,7 +212,7 @@ impl Engine {
         let copy =
             Copy { dup, qos: entry.qos, retain: entry.retain, packet_id: Some(packet_id), ids: entry.ids.as_slice() };
         let written = match fresh {
-            Some(fresh) if fresh.message.is_some_and(|fresh| std::sync::Arc::ptr_eq(fresh, message)) => {
+            Some(fresh) if fresh.message.is_some_and(|fresh| std::ptr::eq(fresh, SharedMessage::as_ptr(message))) => {
                 connection.write_publish(pool, &fresh.outgoing, &copy, fresh.shared.as_mut())
             }
             _ => {

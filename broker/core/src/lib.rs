@@ -57,6 +57,7 @@ mod interest;
 mod log_queue;
 mod outgoing;
 mod output;
+mod payload;
 mod prepare;
 mod presence;
 mod publish_cache;
@@ -110,6 +111,7 @@ pub use engine::{
 pub use limits::{Limits, SharedStrategy};
 pub use message::{Message, MessageId, MessageProperties, Origin, SharedMessage};
 pub use notice::{Notice, NoticeKind};
+pub use payload::Payload;
 pub use record::{Delivery, LogSequence, Record};
 pub use session_key::{ClientId, SessionId, SessionKey};
 pub use shard::{MemberChange, ShardId, ShardMessage, home_of_topic, home_shard};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use mooring_protocol::{QoS, TopicNameBuf};
 
 use crate::access::Identity;
+use crate::payload::Payload;
 use crate::session_key::ClientId;
 
 /// A number for a message, unique on the node and never used again.
@@ -20,7 +21,7 @@ pub struct Message {
     /// From whom and to where: shared with the other messages of which it is the same.
     pub origin: Arc<Origin>,
     /// The payload, as it came.
-    pub payload: Box<[u8]>,
+    pub payload: Payload,
     /// The QoS that the publisher chose.
     pub qos: QoS,
     /// Whether the publisher set RETAIN.
@@ -81,8 +82,9 @@ impl Message {
     }
 }
 
-/// What a message costs besides its topic, payload and properties: the struct and an origin of its own, their counters and the allocator's share.
-pub const MESSAGE_OVERHEAD_BYTES: usize = 224;
+/// What a message costs besides its topic, payload and properties: the struct with its room for a small payload, an origin of its own, their counters and
+/// the allocator's share.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 272;
 
 /// What an entry of a queue costs besides the message: itself, its share of what the list of them has to spare, and what the log keeps of it (its place on
 /// disk, the reference to it, and the same once more while it is written into a checkpoint).

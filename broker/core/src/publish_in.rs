@@ -10,7 +10,7 @@ use crate::acknowledgement::{Answer, TokenOwner};
 use crate::asking::permit_at;
 use crate::deliver::Fresh;
 use crate::engine::{ConnectionId, Engine, Now};
-use crate::message::{Message, MessageProperties, Origin};
+use crate::message::{Message, MessageProperties, Origin, SharedMessage};
 use crate::notice::NoticeKind;
 use crate::outgoing::Outgoing;
 use crate::publish_cache::{CachedTopic, PublishCache};
@@ -19,6 +19,7 @@ use crate::record::Record;
 use crate::route::{Accepted, Route};
 use crate::session_key::{ClientId, SessionId};
 use crate::topic_hash::TopicHash;
+use crate::topic_index::LocalTarget;
 
 /// Who publishes, while one PUBLISH is handled.
 #[derive(Clone, Copy)]
@@ -290,8 +291,15 @@ impl Engine {
         let accepted = if route.needs_message(publish.qos, publish.retain) {
             let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
             let message = Arc::new(message_of(now, publish, origin));
-            let owner = TokenOwner::Session(publisher.place, publisher.session);
-            self.accept(now, &message, route, received_from, owner)
+            let only =
+                if received_from.is_none() && !publish.retain { self.only_target(route, publish.qos) } else { None };
+            match only {
+                Some(target) => self.accept_through(now, publish, topic, message, target),
+                None => {
+                    let owner = TokenOwner::Session(publisher.place, publisher.session);
+                    self.accept(now, &message, route, received_from, owner)
+                }
+            }
         } else {
             let receivers = self.send_through(publish, topic, route);
             let sequence = received_from
@@ -299,6 +307,22 @@ impl Engine {
             Accepted { sequence, token: 0, receivers }
         };
         self.finish_acknowledged(now, publisher, publish, accepted);
+    }
+
+    /// The way of a message to one session that is recorded nowhere: the copy is written from the publisher's own bytes.
+    fn accept_through(
+        &mut self,
+        now: Now,
+        publish: &Publish<'_>,
+        topic: TopicName<'_>,
+        message: SharedMessage,
+        target: &LocalTarget,
+    ) -> Accepted {
+        let mut scratch = std::mem::take(&mut self.fresh_scratch);
+        let outgoing = Outgoing::from_publish(topic.as_str(), publish, &mut scratch);
+        let receivers = self.accept_only(now, message, outgoing, target);
+        self.fresh_scratch = scratch;
+        Accepted { receivers, ..Accepted::default() }
     }
 
     /// The fast path: every copy has QoS 0 and is written from the publisher's own bytes.

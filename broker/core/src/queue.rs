@@ -61,9 +61,9 @@ const _: () = assert!(size_of::<Entry>() <= 72, "an entry is as small as the fig
 
 impl Entry {
     /// An entry for a message that is in memory.
-    pub(crate) fn of(sequence: u64, message: &SharedMessage, (qos, retain): (QoS, bool)) -> Self {
+    pub(crate) fn of(sequence: u64, message: SharedMessage, (qos, retain): (QoS, bool)) -> Self {
         let entry = Self::in_log(sequence, message.size_bytes(), message.expires_at_unix_ms, (qos, retain));
-        Self { message: Some(SharedMessage::clone(message)), ..entry }
+        Self { message: Some(message), ..entry }
     }
 
     /// An entry for a message that is in the log alone, and counts so many bytes.

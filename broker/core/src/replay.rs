@@ -110,7 +110,7 @@ impl Engine {
 
     /// Queues a retained message for a new subscription.
     fn enqueue_kept(&mut self, now: Now, message: &SharedMessage, id: Option<MessageId>, target: &LocalTarget) {
-        let enqueued = self.enqueue(now, message, (target.qos, true), target);
+        let enqueued = self.enqueue(now, message.clone(), (target.qos, true), target);
         if let Enqueued::Durably(delivery) = enqueued {
             let entry = delivery.sequence;
             let (id, recorded) = self.record_remote(message, id, vec![delivery]);

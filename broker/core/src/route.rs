@@ -91,6 +91,38 @@ impl Engine {
         found
     }
 
+    /// The one session that a message is for, when it waits for it in memory alone, and behind nothing of the publisher's.
+    pub(crate) fn only_target<'r>(&self, route: &'r Route, qos: QoS) -> Option<&'r LocalTarget> {
+        let Route { targets, event, tap } = route;
+        let [target] = targets.locals.as_slice() else { return None };
+        if *event || *tap || !targets.shards.is_empty() || !targets.groups.is_empty() {
+            return None;
+        }
+        let is_recorded = self.log.is_enabled()
+            && (!self.publishers.is_empty() || self.sessions.get(target.session).is_none_or(|session| session.durable));
+        (qos.min(target.qos) > QoS::AtMostOnce && !is_recorded).then_some(target)
+    }
+
+    /// Accepts such a message, which the entry of the queue takes over; `outgoing` is the same from the publisher's own bytes. Returns how many sessions
+    /// took it.
+    pub(crate) fn accept_only(
+        &mut self,
+        now: Now,
+        message: SharedMessage,
+        outgoing: Outgoing<'_>,
+        target: &LocalTarget,
+    ) -> usize {
+        let mut fresh = Fresh::new(outgoing, Some(&message), 1);
+        let qos = message.qos.min(target.qos);
+        match self.enqueue(now, message, (qos, false), target) {
+            Enqueued::Durably(_) | Enqueued::InMemory => {
+                self.pump(now, target.session, Some(&mut fresh));
+                1
+            }
+            Enqueued::Dropped => 0,
+        }
+    }
+
     /// Accepts a message on this shard.
     pub(crate) fn accept(
         &mut self,
@@ -173,7 +205,7 @@ impl Engine {
                 delivered.receivers += usize::from(self.send_now(target.session, target, retain, fresh));
                 continue;
             }
-            let recorded = match self.enqueue(now, message, (qos, retain), target) {
+            let recorded = match self.enqueue(now, message.clone(), (qos, retain), target) {
                 Enqueued::Durably(delivery) => {
                     let sequence = delivery.sequence;
                     delivered.deliveries.push(delivery);

@@ -29,7 +29,7 @@ impl Engine {
                 publisher: self.config.broker_identity.clone(),
                 publisher_client_id: ClientId::new(""),
             }),
-            payload,
+            payload: payload.into(),
             qos,
             retain,
             accepted_at_unix_ms: now.unix_ms,

@@ -35,7 +35,7 @@ fn all_events(reader: &EventReader, from: u64) -> Vec<Box<[u8]>> {
     let (mut events, mut from) = (Vec::new(), from);
     while from < reader.end() {
         let batch = reader.next(from, 2, 1_000).unwrap();
-        events.extend(batch.events.iter().map(|(_, message)| message.payload.clone()));
+        events.extend(batch.events.iter().map(|(_, message)| Box::from(&*message.payload)));
         from = batch.next;
     }
     events
