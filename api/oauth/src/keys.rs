@@ -204,6 +204,7 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "an error is made into its text, and is not needed any more")]
 fn failed(path: &Path, reason: impl ToString) -> OauthError {
     OauthError::Key { path: path.to_owned(), reason: reason.to_string() }
 }

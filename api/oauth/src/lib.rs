@@ -40,7 +40,7 @@ use mooring_accounts::Accounts;
 pub use client::{GRANT_TYPES, check_client, generate_client_secret};
 pub use error::{ErrorCode, OauthError, Result};
 pub use jwt::TokenError;
-pub use provider::{AccessToken, Provider, ProviderConfig};
+pub use provider::{AccessToken, Provider, ProviderConfig, Renewal};
 pub use redirect::check_redirect_uri;
 pub use scope::SCOPES;
 

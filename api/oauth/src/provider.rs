@@ -46,6 +46,7 @@ struct Inner {
     store: Store,
     keys: KeyRing,
     ended: EndedFamilies,
+    renewals: broadcast::Sender<Renewal>,
     /// Guesses at client secrets, of one address.
     client_failures: Budgets<IpAddr>,
     /// Guesses at user codes, of one person and of one address.
@@ -75,6 +76,15 @@ pub struct AccessToken {
     pub expires_at: OffsetDateTime,
 }
 
+/// A client has a fresh access token, which is for as much as the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// The family.
+    pub family: Uuid,
+    /// When the fresh token ends.
+    pub expires_at: OffsetDateTime,
+}
+
 /// An access token, and the ID token that goes with it.
 pub(crate) struct Issued {
     pub(crate) access_token: String,
@@ -85,6 +95,8 @@ pub(crate) struct Issued {
 const LOOK_EVERY: StdDuration = StdDuration::from_millis(500);
 const UPKEEP_EVERY: StdDuration = StdDuration::from_secs(3600);
 const ID_TOKEN_LIFETIME: Duration = Duration::minutes(10);
+/// Renewals that a slow listener may fall behind.
+const RENEWALS_LAG_MAX: usize = 1024;
 const MINUTE: StdDuration = StdDuration::from_secs(60);
 
 impl Provider {
@@ -99,7 +111,8 @@ impl Provider {
         let ended = EndedFamilies::new(config.access_token_lifetime);
         let client_failures = Budgets::new(30, MINUTE);
         let user_code_tries = Budgets::new(10, MINUTE * 10);
-        Ok(Self(Arc::new(Inner { config, store, keys, ended, client_failures, user_code_tries })))
+        let renewals = broadcast::channel(RENEWALS_LAG_MAX).0;
+        Ok(Self(Arc::new(Inner { config, store, keys, ended, renewals, client_failures, user_code_tries })))
     }
 
     /// Asks the database what has ended, sweeps it and follows keys by new ones, until `stop` turns true.
@@ -185,6 +198,18 @@ impl Provider {
     #[must_use]
     pub fn ended_families(&self) -> broadcast::Receiver<Uuid> {
         self.0.ended.listen()
+    }
+
+    /// Tells each renewal: what was opened with a token may last as long as the fresh one.
+    #[must_use]
+    pub fn renewals(&self) -> broadcast::Receiver<Renewal> {
+        self.0.renewals.subscribe()
+    }
+
+    pub(crate) fn note_renewal(&self, family: Uuid) {
+        let expires_at = OffsetDateTime::now_utc() + self.0.config.access_token_lifetime;
+        // Nobody may be listening.
+        let _ = self.0.renewals.send(Renewal { family, expires_at });
     }
 
     /// Whether a family has ended; true also when that can't be known.

@@ -88,7 +88,11 @@ async fn by_refresh_token(provider: &Provider, client: &OauthClient, params: &Pa
     let rotated = rotated.await;
     let scopes = narrowed?;
     let family = rotated.map_err(|error| refusal(provider, error))?;
-    respond(provider, client, &family, &scopes, None, next)
+    let response = respond(provider, client, &family, &scopes, None, next)?;
+    if scopes == family.scopes {
+        provider.note_renewal(family.id);
+    }
+    Ok(response)
 }
 
 async fn by_device_code(provider: &Provider, client: &OauthClient, params: &Params) -> Result<TokenResponse> {

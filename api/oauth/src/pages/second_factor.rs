@@ -141,9 +141,9 @@ async fn page_for(visit: &Visit, begun: &Begun, method: SecondFactor, problem: O
     let page = match method {
         SecondFactor::Passkey => match passkey_page(visit, begun, problem).await? {
             Ok(page) => page,
-            Err(problem) => code_page(visit, begun, SecondFactor::Totp, Some(problem)),
+            Err(problem) => code_page(visit, begun, SecondFactor::Totp, Some(&problem)),
         },
-        SecondFactor::Totp | SecondFactor::RecoveryCode => code_page(visit, begun, method, problem),
+        SecondFactor::Totp | SecondFactor::RecoveryCode => code_page(visit, begun, method, problem.as_ref()),
     };
     let page = page.leading_to(destination.form_target);
     Ok(match status {
@@ -152,7 +152,7 @@ async fn page_for(visit: &Visit, begun: &Begun, method: SecondFactor, problem: O
     })
 }
 
-fn code_page(visit: &Visit, begun: &Begun, method: SecondFactor, problem: Option<Problem>) -> Page {
+fn code_page(visit: &Visit, begun: &Begun, method: SecondFactor, problem: Option<&Problem>) -> Page {
     let texts = visit.texts;
     let is_recovery = method == SecondFactor::RecoveryCode;
     let (text, field) = if is_recovery {
@@ -163,7 +163,7 @@ fn code_page(visit: &Visit, begun: &Begun, method: SecondFactor, problem: Option
     };
     let body = html! {
         p { (text) }
-        (alert(problem.as_ref().map(|problem| problem.text.as_str())))
+        (alert(problem.map(|problem| problem.text.as_str())))
         form method="post" action=(SECOND_FACTOR) {
             (visit.csrf_field(SECOND_FACTOR))
             (begun.fields())

@@ -1,19 +1,20 @@
 //! The OAuth provider: made from the configuration, and put beside the API.
 
+use std::future::ready;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use mooring_api::PeerAddress;
 use mooring_auth::token::Finding;
-use mooring_auth::{AuthError, FoundToken, TokenSource, sign_in_credential};
+use mooring_auth::{AuthError, FoundToken, LiveTokens, TokenSource, sign_in_credential};
 use mooring_certs::KeySecret;
 use mooring_core::SessionSelector;
-use mooring_oauth::{AccessToken, ClientAddress, Provider, ProviderConfig, TokenError};
+use mooring_oauth::{AccessToken, ClientAddress, Provider, ProviderConfig, Renewal, TokenError};
 use mooring_protocol::ReasonCode;
 use mooring_server::Node;
 use mooring_store::Store;
-use std::future::ready;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
@@ -76,32 +77,49 @@ impl TokenSource for AccessTokens {
 }
 
 fn found_token(token: AccessToken) -> FoundToken {
-    let expires = u64::try_from(token.expires_at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
     FoundToken {
         credential: sign_in_credential(token.family),
         user: token.user,
         scopes: token.scopes,
-        expires_unix_ms: Some(expires),
+        expires_unix_ms: Some(unix_ms(token.expires_at)),
     }
 }
 
-/// Ends the connections of a sign-in when it ends, until `stop` turns true.
-pub(super) async fn watch(provider: Provider, node: Node, mut stop: watch::Receiver<bool>) {
-    let mut ended = provider.ended_families();
+/// Ends the connections of a sign-in when it ends, and lets them last when its token is renewed, until `stop` turns true.
+pub(super) async fn watch(provider: Provider, live: Arc<LiveTokens>, node: Node, mut stop: watch::Receiver<bool>) {
+    let (mut ended, mut renewals) = (provider.ended_families(), provider.renewals());
     loop {
-        let family = tokio::select! {
-            family = ended.recv() => family,
-            () = stopped(&mut stop) => return,
-        };
-        match family {
-            Ok(family) => {
-                let selector = SessionSelector::CertificateSerial(sign_in_credential(family));
-                let why = "the sign-in has ended";
-                node.disconnect(selector, ReasonCode::NotAuthorized, why, false).await;
+        tokio::select! {
+            family = ended.recv() => match family {
+                Ok(family) => {
+                    let selector = SessionSelector::CertificateSerial(sign_in_credential(family));
+                    let why = "the sign-in has ended";
+                    node.disconnect(selector, ReasonCode::NotAuthorized, why, false).await;
+                }
+                // More ends at once than are held for a listener: the tokens end by themselves within minutes.
+                Err(RecvError::Lagged(missed)) => tracing::error!(missed, "ends of sign-ins were missed"),
+                Err(RecvError::Closed) => return,
+            },
+            renewal = renewals.recv() => {
+                // One that was missed ends a connection early: the client comes again.
+                if let Ok(renewal) = renewal {
+                    live.note(&renewed(renewal));
+                }
             }
-            // More ends at once than are held for a listener: the tokens end by themselves within minutes.
-            Err(RecvError::Lagged(missed)) => tracing::error!(missed, "ends of sign-ins were missed"),
-            Err(RecvError::Closed) => return,
+            () = stopped(&mut stop) => return,
         }
     }
+}
+
+fn renewed(renewal: Renewal) -> FoundToken {
+    FoundToken {
+        credential: sign_in_credential(renewal.family),
+        user: None,
+        scopes: Vec::new(),
+        expires_unix_ms: Some(unix_ms(renewal.expires_at)),
+    }
+}
+
+fn unix_ms(time: OffsetDateTime) -> u64 {
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or_default()
 }

@@ -145,6 +145,12 @@ async function main() {
   const button = (name) => page.getByRole("button", { name, exact: true }).click();
   const link = (name) => page.getByRole("link", { name, exact: true }).click();
 
+  /** What the app is told, once the browser has arrived there. */
+  const answered = async () => {
+    const answer = await app.answer;
+    await page.waitForURL((url) => url.pathname === "/callback");
+    return answer;
+  };
   const signOut = async () => {
     await page.goto(`${issuer}/account/sign-out`);
     await button("Sign out");
@@ -179,7 +185,7 @@ async function main() {
   const code = (await mail(EMAIL, "Your code")).match(/^\s*(\d{8})\s*$/m)[1];
   await page.getByLabel("Code").fill(code);
   await button("Continue");
-  let answer = await app.answer;
+  let answer = await answered();
   check(answer.get("code") && answer.get("iss") === issuer && answer.get("state") === "from-the-browser", "the app got its code");
   app.close();
   said("signed-up");
@@ -206,13 +212,13 @@ async function main() {
   await page.getByRole("heading", { name: "Allow access?" }).waitFor();
   await shown("consent");
   await button("Don't allow");
-  answer = await app.answer;
+  answer = await answered();
   check(answer.get("error") === "access_denied" && !answer.get("code"), "the app was refused");
   app.close();
   app = await listen();
   await page.goto(authorize("other", app.callback).url);
   await button("Allow");
-  answer = await app.answer;
+  answer = await answered();
   check(answer.get("code"), "the app was let in");
   app.close();
   said("consented");
@@ -281,7 +287,7 @@ async function main() {
   await link("Sign in with a passkey");
   await shown("passkey");
   await button("Use passkey");
-  answer = await app.answer;
+  answer = await answered();
   check(answer.get("code"), "a passkey alone signs in");
   app.close();
   said("signed-in-with-passkey");
