@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mooring_core::ShardId;
+use mooring_protocol::ReasonCode;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::admission::{Admitted, Full};
@@ -117,6 +118,7 @@ async fn admit(shard: &Rc<Shard>, config: &Arc<ListenerConfig>, socket: Stream, 
         Ok(admitted) => admitted,
         Err(full) => {
             metrics::counter!(metric_names::CONNECTIONS_REFUSED, "reason" => full.name()).increment(1);
+            shard.tell_stranger(&address, ReasonCode::ConnectionRateExceeded, full.name());
             if trouble.is_due() {
                 tracing::warn!(listener = config.name, %address, reason = full.name(), "connection refused");
             }

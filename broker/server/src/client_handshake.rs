@@ -95,6 +95,23 @@ impl Failure {
         }
     }
 
+    /// What the timeline says of it; nothing of who just came and went, nor of a client that is named there itself.
+    fn stranger_reason(&self) -> Option<ReasonCode> {
+        match self {
+            Self::Decode(error) => Some(error.reason()),
+            Self::TooLarge => Some(ReasonCode::PacketTooLarge),
+            Self::Full(_) | Self::Evicted => Some(ReasonCode::ServerBusy),
+            Self::NotConnect => Some(ReasonCode::ProtocolError),
+            Self::Proxy(_)
+            | Self::Tls(_)
+            | Self::WebSocket(_)
+            | Self::HandshakeTimeout
+            | Self::ConnectTimeout
+            | Self::AuthenticateTimeout => Some(ReasonCode::UnspecifiedError),
+            Self::Lost(_) | Self::Silent | Self::Left | Self::Refused(_) | Self::Stopping => None,
+        }
+    }
+
     /// Whether it counts towards a ban of the peer's address.
     fn is_peers_fault(&self) -> bool {
         match self {
@@ -147,6 +164,9 @@ pub(crate) async fn run(shard: Rc<Shard>, mut stream: Stream, mut entry: Entry) 
     if let Err(failure) = let_in {
         metrics::counter!(metric_names::HANDSHAKES_FAILED, "listener" => listener.name.clone(), "reason" => failure.name()).increment(1);
         tracing::debug!(listener = listener.name, %address, reason = failure.name(), error = %failure, "not let in");
+        if let Some(reason) = failure.stranger_reason() {
+            shard.tell_stranger(&address, reason, &failure.to_string());
+        }
         if failure.is_peers_fault() {
             shard.shared.admission.fail(ip);
         }

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use mooring_core::notice::{Notice, NoticeKind};
-use mooring_core::{DisconnectCause, SessionKey};
+use mooring_core::{ClientId, DisconnectCause, Identity, SessionKey};
+use mooring_protocol::ReasonCode;
 
 /// One thing that happened to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,16 @@ pub(crate) struct Timeline {
     clients: HashMap<SessionKey, Client>,
     clients_max: usize,
     entries_max: usize,
+    /// Sockets that never became clients, by address: apart, so that a flood of them pushes no client out.
+    strangers: Option<Box<Self>>,
 }
+
+/// Addresses of which is remembered why nobody was let in from them.
+const STRANGERS_MAX: usize = 1024;
+/// What is remembered of each.
+const ENTRIES_OF_STRANGER_MAX: usize = 8;
+/// Who comes from such an address.
+const STRANGER: &str = "unknown";
 
 #[derive(Debug, Default)]
 struct Client {
@@ -35,7 +45,22 @@ struct Client {
 
 impl Timeline {
     pub(crate) fn new(clients_max: usize, entries_max: usize) -> Self {
-        Self { clients: HashMap::new(), clients_max, entries_max }
+        let (addresses_max, of_each_max) = (STRANGERS_MAX.min(clients_max), ENTRIES_OF_STRANGER_MAX.min(entries_max));
+        let strangers = Self::empty(addresses_max, of_each_max, None);
+        Self::empty(clients_max, entries_max, Some(Box::new(strangers)))
+    }
+
+    fn empty(clients_max: usize, entries_max: usize, strangers: Option<Box<Self>>) -> Self {
+        Self { clients: HashMap::new(), clients_max, entries_max, strangers }
+    }
+
+    /// A connection ended before it was known whose it is. It is found by the address that it came from.
+    pub(crate) fn add_stranger(&mut self, at_unix_ms: u64, address: &str, reason: ReasonCode, why: &str) {
+        let session = SessionKey { identity: Identity::new(STRANGER), client_id: ClientId::new(host_of(address)) };
+        let kind = NoticeKind::ConnectRefused { reason, why: format!("{why} (from {address})").into() };
+        if let Some(strangers) = &mut self.strangers {
+            strangers.add(at_unix_ms, Notice { session, kind });
+        }
     }
 
     pub(crate) fn add(&mut self, at_unix_ms: u64, notice: Notice) {
@@ -53,7 +78,7 @@ impl Timeline {
         client.entries.push_back((at_unix_ms, notice.kind));
     }
 
-    /// The entries of every session with this client id or identity, oldest first.
+    /// The entries of every session with this client id or identity, and of what came from this address and was not let in, oldest first.
     pub(crate) fn of(&self, client_id_or_identity: &str) -> Vec<TimelineEntry> {
         let named = |key: &SessionKey| {
             key.client_id.as_str() == client_id_or_identity || key.identity.as_str() == client_id_or_identity
@@ -64,6 +89,7 @@ impl Timeline {
             .filter(|(key, _)| named(key))
             .flat_map(|(key, client)| client.entries.iter().map(move |(at, kind)| entry(*at, key, kind)))
             .collect();
+        entries.extend(self.strangers.iter().flat_map(|strangers| strangers.of(client_id_or_identity)));
         entries.sort_by_key(|entry| entry.at_unix_ms);
         entries
     }
@@ -74,6 +100,15 @@ impl Timeline {
         times.sort_unstable();
         let oldest_kept = times.get(times.len() / 16).copied().unwrap_or(u64::MAX);
         self.clients.retain(|_, client| client.last_unix_ms > oldest_kept);
+    }
+}
+
+/// An address without its port.
+fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map(|(host, _)| host);
+    match host {
+        Some(host) if !address.starts_with("unix:") => host.trim_start_matches('[').trim_end_matches(']'),
+        _ => address,
     }
 }
 
@@ -127,13 +162,28 @@ fn cause_text(cause: &DisconnectCause) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mooring_core::{ClientId, Identity};
-
     use super::*;
 
     fn notice(client: &str) -> Notice {
         let session = SessionKey { identity: Identity::new("somebody"), client_id: ClientId::new(client) };
         Notice { session, kind: NoticeKind::SessionEnded { why: "expired" } }
+    }
+
+    #[test]
+    fn who_was_not_let_in_is_found_by_address_and_pushes_no_client_out() {
+        let mut timeline = Timeline::new(8, 8);
+        timeline.add(1, notice("a"));
+        for port in 1000..4000 {
+            let address = format!("192.0.2.{}:{port}", port % 200);
+            timeline.add_stranger(port, &address, ReasonCode::MalformedPacket, "TLS: no certificate");
+        }
+        timeline.add_stranger(4000, "[2001:db8::1]:5000", ReasonCode::MalformedPacket, "CONNECT took too long");
+        timeline.add_stranger(4001, "unix:1000", ReasonCode::MalformedPacket, "the first packet is not CONNECT");
+        assert_eq!(timeline.of("a").len(), 1);
+        assert_eq!(timeline.of("2001:db8::1")[0].kind, "connect_refused");
+        assert!(timeline.of("2001:db8::1")[0].text.contains("CONNECT took too long (from [2001:db8::1]:5000)"));
+        assert_eq!(timeline.of("unix:1000").len(), 1);
+        assert!(timeline.of("unknown").len() <= 8 * 8);
     }
 
     #[test]

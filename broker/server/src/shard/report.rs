@@ -6,6 +6,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, counter, gauge};
 use mooring_core::notice::{Notice, NoticeKind};
 use mooring_core::{ServicePublish, ShardId};
+use mooring_protocol::ReasonCode;
 use tokio::time::MissedTickBehavior;
 
 use super::Shard;
@@ -48,6 +49,12 @@ impl Shard {
         let totals = Totals { engine: self.engine.borrow().counters(), ..self.totals.get() };
         self.shared.set_totals(self.id, totals);
         totals
+    }
+
+    /// Tells why a connection ended before it was known whose it is.
+    pub(crate) fn tell_stranger(&self, address: &str, reason: ReasonCode, why: &str) {
+        let at_unix_ms = self.shared.clock.now().unix_ms;
+        self.timeline.borrow_mut().add_stranger(at_unix_ms, address, reason, why);
     }
 
     /// Tells what happened to a client.
