@@ -91,10 +91,10 @@ async fn run_rounds(
                     Ok(report) => Outcome::Done(Box::new(report)),
                     Err(error) => Outcome::Failed(format!("{error:#}")),
                 });
+                // After each run, so that what was measured is not lost with an interruption.
+                write_json(args.json.as_deref(), &outcomes)?;
             }
         }
-        // After each round, so that what was measured is not lost with an interruption.
-        write_json(args.json.as_deref(), &outcomes)?;
     }
     Ok(outcomes)
 }

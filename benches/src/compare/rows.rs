@@ -213,8 +213,8 @@ fn connections() -> Vec<Row> {
     vec![
         storm("storm", "3,000 connects, plain", "storm --clients 3000"),
         storm("tls-storm", "1,000 connects, mutual TLS, first seen", "storm --clients 1000").over_tls(),
-        idle("idle", "3,000 connections with a subscription, plain", "idle --clients 3000"),
-        idle("tls-idle", "1,000 connections with a subscription, mutual TLS", "idle --clients 1000").over_tls(),
+        idle("idle", "8,000 connections with a subscription, plain", "idle --clients 8000"),
+        idle("tls-idle", "8,000 connections with a subscription, mutual TLS", "idle --clients 8000").over_tls(),
     ]
 }
 
