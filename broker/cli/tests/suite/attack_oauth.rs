@@ -260,8 +260,11 @@ fn attack_client_secret_guessed() {
     assert_eq!(answers.last(), Some(&429), "{answers:?}");
 }
 
+/// Where a form is sent, the browser that got it, the page that has it, and what is filled in.
+type Form = (&'static str, Browser, Answer, Vec<(&'static str, &'static str)>);
+
 /// The forms, each with a page that has it and what it would do.
-fn forms(case: &mut Case) -> Vec<(&'static str, Browser, Answer, Vec<(&'static str, &'static str)>)> {
+fn forms(case: &mut Case) -> Vec<Form> {
     let mut nobody = Browser::new(&case.web);
     let sign_in = nobody.open("/account/sign-in");
     let sign_up = nobody.open("/account/sign-up");
