@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_request_proves_its_key() {
         let request = PublicRequest::new(&["broker.example.org".to_owned()]).unwrap();
-        SigningRequest::from_der(&request.csr_der).unwrap();
+        SigningRequest::parse(&request.csr_der).unwrap();
     }
 
     #[test]

@@ -39,7 +39,7 @@ async fn the_role_that_serves_starts_works_and_cannot_touch_the_past() {
     let device = new_device();
     store.create_devices(std::slice::from_ref(&device), NOW).await.unwrap();
     store.append_audit("operator", "device.create", "device:x", &serde_json::json!({}), NOW).await.unwrap();
-    let stored = store.ingest(&batch_of(vec![new_event(1, device.id)]), NOW).await.unwrap();
+    let stored = store.ingest(&batch_of(vec![new_event(0, device.id)]), NOW).await.unwrap();
     assert!(matches!(stored, Ingested::Stored { events: 1, .. }), "{stored:?}");
     check_denied(
         &db,
@@ -64,7 +64,7 @@ async fn the_role_that_ingests_stores_events_and_sees_no_secret() {
     let device = db.device().await;
     let store = Store::open(&url_of(&db, "two_ingest"), &StoreOptions::default()).await.unwrap();
     store.prepare_partitions(NOW, 1).await.unwrap();
-    let stored = store.ingest(&batch_of(vec![new_event(1, device)]), NOW).await.unwrap();
+    let stored = store.ingest(&batch_of(vec![new_event(0, device)]), NOW).await.unwrap();
     assert!(matches!(stored, Ingested::Stored { events: 1, .. }), "{stored:?}");
     let denied = [
         "SELECT * FROM tokens",
@@ -105,8 +105,8 @@ async fn a_role_has_a_plain_name_and_sqlite_has_none() {
 
 async fn events_before_a_moment_are_forgotten(db: Database) {
     let device = db.device().await;
-    let old = mooring_store::NewEvent { at: NOW - Duration::days(40), ..new_event(1, device) };
-    db.store.ingest(&batch_of(vec![old, new_event(2, device)]), NOW).await.unwrap();
+    let old = mooring_store::NewEvent { at: NOW - Duration::days(40), ..new_event(0, device) };
+    db.store.ingest(&batch_of(vec![old, new_event(1, device)]), NOW).await.unwrap();
     assert_eq!(db.store.forget_events_before(NOW - Duration::days(30)).await.unwrap(), 1);
     assert_eq!(db.store.forget_events_before(NOW - Duration::days(30)).await.unwrap(), 0);
 }
