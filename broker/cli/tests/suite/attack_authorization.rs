@@ -101,7 +101,7 @@ impl World {
     fn with(settings: &str, rules: &str) -> Self {
         let home = Home::with(&format!("{settings}{SETTINGS}"));
         std::fs::write(home.path().join("acl.toml"), rules).unwrap();
-        let users: Vec<String> = ["ana", "+", "a/b"].map(|name| hash(name)).to_vec();
+        let users: Vec<String> = ["ana", "+", "a/b"].map(hash).to_vec();
         std::fs::write(home.path().join("users"), users.concat()).unwrap();
         let server = home.start();
         let root_pem = std::fs::read_to_string(home.root_certificate()).unwrap();
