@@ -100,7 +100,7 @@ impl Accounts {
         let minutes = self.minutes();
         match known {
             Some(account) => {
-                self.mail_to_account(&account, Kind::SignUpKnown, &[("link", &self.link("/account/sign-in"))])
+                self.mail_to_account(&account, Kind::SignUpKnown, &[("link", &self.link("/account/sign-in"))]);
             }
             None => {
                 let link = self.link(&format!("/account/verify?token={}", link.reveal()));

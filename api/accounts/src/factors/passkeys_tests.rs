@@ -65,7 +65,7 @@ impl Bench {
         let data = client_data("webauthn.create", challenge(&creation.options), ORIGIN);
         let attestation = key.attestation("example.com", 0x45);
         let response = json!({"clientDataJSON": encoded(&data), "attestationObject": encoded(&attestation)});
-        let answer = answer(&key.id, response);
+        let answer = answer(&key.id, &response);
         let codes = self.accounts.finish_passkey(self.user, creation.pending.reveal(), "phone", &answer).await.unwrap();
         codes.map_or(0, |codes| codes.len())
     }
@@ -93,7 +93,7 @@ fn challenge(options: &Value) -> &str {
     options["challenge"].as_str().unwrap()
 }
 
-fn answer(id: &[u8], response: Value) -> PasskeyAnswer {
+fn answer(id: &[u8], response: &Value) -> PasskeyAnswer {
     let text = json!({"id": encoded(id), "rawId": encoded(id), "type": "public-key", "response": response}).to_string();
     PasskeyAnswer::parse(&text).unwrap()
 }
@@ -108,7 +108,7 @@ fn signed(key: &SoftKey, options: &Value, flags: u8, count: u32, handle: Option<
         "clientDataJSON": encoded(&client_data), "authenticatorData": encoded(&data),
         "signature": encoded(&signature), "userHandle": handle,
     });
-    answer(&key.id, response)
+    answer(&key.id, &response)
 }
 
 #[tokio::test]

@@ -219,6 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` gives the error away")]
 fn passing(error: std::io::Error) -> MailError {
     MailError::Passing(error.to_string())
 }
