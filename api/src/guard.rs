@@ -127,7 +127,7 @@ fn looked_at(path: &str, query: Option<&str>) -> String {
         None => thing.to_owned(),
     };
     // What is in a path is the caller's own words: they go into the owner's list in small portions.
-    name.chars().filter(|character| character.is_ascii_graphic()).take(80).collect()
+    name.chars().filter(char::is_ascii_graphic).take(80).collect()
 }
 
 #[cfg(test)]

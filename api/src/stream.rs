@@ -172,11 +172,11 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 impl Listening {
     /// Listens to these devices from now on.
-    pub(crate) fn set_devices(&self, devices: BTreeSet<Uuid>) {
+    pub(crate) fn set_devices(&self, devices: &BTreeSet<Uuid>) {
         let mut inner = self.desk.lock();
         let Some(stream) = inner.streams.get_mut(&self.id) else { return };
         let before = std::mem::replace(&mut stream.devices, devices.clone());
-        for device in before.difference(&devices) {
+        for device in before.difference(devices) {
             forget(&mut inner, *device, self.id);
         }
         for device in devices.difference(&before) {

@@ -66,7 +66,7 @@ impl DeviceQuery {
             Some(("model", model)) => self.model = Some(model.to_owned()),
             Some(("batch", batch)) => self.batch = Some(batch.to_owned()),
             Some(("owner", id)) => {
-                self.owner = Some(id.parse().map_err(|_| format!("{term:?}: a user's id is meant"))?)
+                self.owner = Some(id.parse().map_err(|_| format!("{term:?}: a user's id is meant"))?);
             }
             Some(("online", value)) => self.online = yes_or_no(value)?,
             Some(("claimed", value)) => self.claimed = yes_or_no(value)?,

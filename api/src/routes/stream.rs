@@ -326,7 +326,7 @@ impl Stream {
         if parts.lacks(&self.parts) {
             return Err(End::Because("a grant ended"));
         }
-        self.listening.set_devices(parts.devices());
+        self.listening.set_devices(&parts.devices());
         (self.parts, self.generation) = (parts, generation);
         Ok(())
     }

@@ -144,7 +144,7 @@ async fn a_grant_to_an_organisation_is_held_by_each_who_belongs_to_it(db: Databa
         assert_eq!(db.store.grants_of_user(user, NOW).await.unwrap(), held);
     }
     let ids = |holders: Vec<mooring_store::Grant>| {
-        let mut ids: Vec<_> = holders.iter().map(|holder| holder.id_of_holder()).collect();
+        let mut ids: Vec<_> = holders.iter().map(mooring_store::Grant::id_of_holder).collect();
         ids.sort();
         ids.dedup();
         ids.len()

@@ -176,7 +176,6 @@ impl Instance {
             tokio::spawn(admin.run(stopped.clone())),
             tokio::spawn(journal.run(stopped.clone())),
             tokio::spawn(upkeep::run(
-                store.clone(),
                 sharing,
                 directory,
                 Arc::clone(&identity),

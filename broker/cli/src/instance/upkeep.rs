@@ -6,7 +6,6 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use mooring_api::Sharing;
 use mooring_server::Node;
-use mooring_store::Store;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -16,7 +15,6 @@ use super::identity::ServerIdentity;
 
 /// Ends grants whose date has come, makes tomorrow's partitions, and keeps histograms from growing, until `stop` turns true.
 pub(super) async fn run(
-    store: Store,
     sharing: Sharing,
     mut directory: Directory,
     identity: Arc<ServerIdentity>,
@@ -25,6 +23,7 @@ pub(super) async fn run(
     metrics: PrometheusHandle,
     mut stop: watch::Receiver<bool>,
 ) {
+    let store = sharing.store.clone();
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut hour = interval(Duration::from_secs(3600));
