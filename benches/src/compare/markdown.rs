@@ -36,10 +36,10 @@ impl Results<'_> {
         self.rows.iter().filter(|row| row.tables.contains(&table) && has_number(row)).collect()
     }
 
-    /// The median of a row by its name, for the broker at this place in the list.
+    /// The median of a row by its name, for the broker at this place in the list; a broker that broke the promise has none.
     pub(super) fn median(&self, row: &str, broker: usize, table: Table) -> Option<f64> {
         let row = self.rows.iter().find(|candidate| candidate.name == row)?;
-        self.cell(row, self.brokers.get(broker)?, table).map(|cell| cell.median)
+        self.cell(row, self.brokers.get(broker)?, table).filter(|cell| cell.broken == 0).map(|cell| cell.median)
     }
 
     fn names(&self) -> Vec<&str> {
