@@ -228,7 +228,10 @@ fn plain_ids(t: &Target) -> Check {
     let (front, rest) = LETTERS.split_at(21);
     let (middle, back) = rest.split_at(21);
     let padded = format!("{unique:0<23}");
-    for id in [unique.as_str(), &padded, &format!("q{front}"), &format!("q{middle}"), &format!("q{back}"), "Q"] {
+    // Not the same in both versions: their cases run at the same time.
+    let first = if t.version.is_v5() { "w" } else { "q" };
+    let fixed = [front, middle, back, ""].map(|letters| format!("{first}{letters}"));
+    for id in [&unique, &padded].into_iter().chain(&fixed) {
         t.connect(&t.hello_as(id))?.disconnect();
     }
     Ok(())
