@@ -12,7 +12,7 @@ mod common;
 use std::fs;
 
 use common::{Bench, DAY, NOW, UUID, assert_refused, options, year};
-use mooring_certs::rotate::{AuthorityFiles, KeyStatus};
+use mooring_certs::rotate::{AuthorityFiles, KeyStatus, Rotation};
 use mooring_certs::{Authority, CaRole, DeviceId, FileKeyStore, KeySecret, Validity};
 
 fn store(bench: &Bench, secret: &str) -> FileKeyStore {
@@ -82,7 +82,8 @@ fn the_roots_key_goes_away_and_comes_back_and_no_other_is_taken_for_it() {
 fn rotation_overlaps_and_old_and_new_chains_verify() {
     let bench = Bench::new();
     let old = bench.authority.issue_device(&bench.p256_request(), DeviceId::from(UUID), &year()).expect("issued");
-    let key_id = files(&bench, "correct horse").rotate(CaRole::Devices, NOW + DAY).expect("rotated");
+    let rotation = files(&bench, "correct horse").rotate(CaRole::Devices, NOW + DAY).expect("rotated");
+    let Rotation::Signed(key_id) = rotation else { panic!("our own root signs at once") };
     let rotated = open(&bench, "correct horse").expect("opened");
     assert_eq!(rotated.key_id(CaRole::Devices), key_id);
     let validity = Validity::new(NOW + DAY, Validity::DEVICE);

@@ -58,9 +58,9 @@ fn migrator(migrations: &Migrations) -> Migrator {
     Migrator::with_migrations(numbered.collect())
 }
 
-/// The versions that a database of this version has seen.
-pub(crate) fn versions() -> impl Iterator<Item = i64> {
-    POSTGRES.iter().map(|(number, _, _)| *number)
+/// The migrations that a Postgres database of this version has seen: their numbers and checksums.
+pub(crate) fn versions() -> Vec<(i64, Vec<u8>)> {
+    postgres_migrator().iter().map(|migration| (migration.version, migration.checksum.to_vec())).collect()
 }
 
 /// Says what a failed migration means.

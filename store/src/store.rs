@@ -107,10 +107,10 @@ impl Store {
 
     /// Whether the schema is exactly that of this version.
     async fn is_current(&self) -> Result<bool> {
-        match self.rows("SELECT version FROM _sqlx_migrations WHERE success ORDER BY version", &[]).await {
+        match self.rows("SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version", &[]).await {
             Ok(rows) => {
-                let seen = rows.iter().map(|row| row.get("version")).collect::<Result<Vec<i64>>>()?;
-                Ok(versions().eq(seen))
+                let seen = rows.iter().map(|row| Ok((row.get("version")?, row.get("checksum")?)));
+                Ok(versions() == seen.collect::<Result<Vec<(i64, Vec<u8>)>>>()?)
             }
             Err(error @ StoreError::Unavailable { .. }) => Err(error),
             // A new database has no such table.
