@@ -53,7 +53,7 @@ pub(crate) fn decode_all(text: &str) -> Result<Vec<Vec<u8>>, &'static str> {
     let begin = format!("-----BEGIN {CERTIFICATE}-----");
     let starts: Vec<usize> = text.match_indices(&begin).map(|(at, _)| at).collect();
     if starts.is_empty() {
-        return Err("there is no certificate in PEM in it");
+        return Err("there is no BEGIN line of the kind that is expected");
     }
     let block = |at: usize| Ok(decode(text.get(at..).unwrap_or_default(), &[CERTIFICATE])?.to_vec());
     starts.into_iter().map(block).collect()
