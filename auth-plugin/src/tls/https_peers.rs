@@ -98,7 +98,7 @@ impl HttpsPeers {
     ) -> Result<Shown, rustls::Error> {
         match LeafIdentity::read(leaf) {
             Ok(identity) if identity.spiffe_id.trust_domain == self.0.trust_domain => {
-                self.check_ours(leaf, identity, now)
+                self.check_ours(leaf, &identity, now)
             }
             other => self.check_manufacturer(leaf, intermediates, now).map_err(|error| match other {
                 // Without manufacturers, the reason is that it is none of ours.
@@ -111,7 +111,7 @@ impl HttpsPeers {
     fn check_ours(
         &self,
         leaf: &CertificateDer<'_>,
-        identity: LeafIdentity,
+        identity: &LeafIdentity,
         now: UnixTime,
     ) -> Result<Shown, rustls::Error> {
         let end_s = identity.not_after.unix_timestamp();

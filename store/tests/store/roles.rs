@@ -26,7 +26,8 @@ async fn check_denied(db: &Database, role: &str, statements: &[&'static str]) {
     let mut connection = sqlx::PgConnection::connect(&url_of(db, role)).await.unwrap();
     for sql in statements {
         let error = sqlx::raw_sql(*sql).execute(&mut connection).await.unwrap_err();
-        let code = error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
+        let code =
+            error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(std::borrow::Cow::into_owned);
         assert_eq!(code.as_deref(), Some("42501"), "{role}: {sql}: {error}");
     }
 }
