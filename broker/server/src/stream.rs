@@ -9,7 +9,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::tls_session::{RECORD_BYTES_MAX, TlsSession};
+use crate::tls_session::{CIPHER_BYTES, TlsSession};
 use crate::tls_stream::TlsStream;
 
 /// Bytes that one read takes at most.
@@ -25,9 +25,7 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        // What is left of a record before stands in front of what is read.
-        let tls = READ_BYTES_MAX + RECORD_BYTES_MAX;
-        Self { plain: vec![0; tls], cipher: vec![0; tls] }
+        Self { plain: vec![0; CIPHER_BYTES], cipher: vec![0; CIPHER_BYTES] }
     }
 }
 

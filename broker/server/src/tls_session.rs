@@ -8,8 +8,12 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
 use rustls::{Error, ServerConfig};
 
+use crate::stream::READ_BYTES_MAX;
+
 /// The largest record on the wire: RFC 8446, 5.2, and RFC 5246, 6.2.3.
 pub(crate) const RECORD_BYTES_MAX: usize = 16 * 1024 + 2048 + 5;
+/// The buffer of a read: what is left of a record before stands in front of what is read.
+pub(crate) const CIPHER_BYTES: usize = READ_BYTES_MAX + RECORD_BYTES_MAX;
 /// What one record adds to its content, at most, in what we seal.
 const RECORD_OVERHEAD_BYTES: usize = 64;
 /// The content of one record.
@@ -58,14 +62,14 @@ impl TlsSession {
     }
 
     /// Puts what came before at the start of `cipher`; says how many bytes: what is read belongs behind them.
-    pub(crate) fn begin_read(&self, cipher: &mut [u8]) -> usize {
-        match cipher.get_mut(..self.partial.len()) {
-            Some(start) => {
-                start.copy_from_slice(&self.partial);
-                self.partial.len()
-            }
-            None => 0,
-        }
+    ///
+    /// # Errors
+    /// There is no room behind them: the peer cuts a message into more pieces than anybody does for a purpose.
+    pub(crate) fn begin_read(&self, cipher: &mut [u8]) -> io::Result<usize> {
+        let start = cipher.get_mut(..self.partial.len()).filter(|_| self.partial.len() < CIPHER_BYTES);
+        let start = start.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "too long a message in pieces"))?;
+        start.copy_from_slice(&self.partial);
+        Ok(self.partial.len())
     }
 
     /// Opens the records in `cipher`, which begins with what [`TlsSession::begin_read`] put there. Appends their content to `plain`.
@@ -195,8 +199,21 @@ impl TlsSession {
         &mut self,
         write: impl FnOnce(&mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>) -> io::Result<T>,
     ) -> io::Result<T> {
+        // rustls still points into the start of a message whose rest has not come (RFC 8446, 5.1): it has to be given these bytes again.
+        let mut partial = std::mem::take(&mut self.partial);
+        let written = self.write_behind(&mut partial, write);
+        self.partial = partial;
+        written
+    }
+
+    fn write_behind<T>(
+        &mut self,
+        partial: &mut [u8],
+        write: impl FnOnce(&mut rustls::unbuffered::WriteTraffic<'_, rustls::server::ServerConnectionData>) -> io::Result<T>,
+    ) -> io::Result<T> {
         loop {
-            match self.connection.process_tls_records(&mut []).state.map_err(as_io)? {
+            // Nothing is discarded: all that is whole was opened when it came.
+            match self.connection.process_tls_records(partial).state.map_err(as_io)? {
                 ConnectionState::WriteTraffic(mut traffic) => return write(&mut traffic),
                 ConnectionState::EncodeTlsData(mut data) => encode(&mut self.unsent, |out| data.encode(out))?,
                 ConnectionState::TransmitTlsData(data) => data.done(),

@@ -13,10 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::stream::{ENDED, READ_BYTES_MAX, Received, Scratch, poll_send};
-use crate::tls_session::{Plain, TlsSession};
-
-/// Bytes of the socket that the WebSocket upgrade reads at a time: once in the life of a connection.
-const UPGRADE_READ_BYTES: usize = 4096;
+use crate::tls_session::{CIPHER_BYTES, Plain, TlsSession};
 
 thread_local! {
     /// What is sealed and on its way to a socket.
@@ -58,7 +55,7 @@ impl TlsStream {
 
     /// Reads the socket once and opens what is whole; says how many bytes came.
     fn poll_open(&mut self, cx: &mut Context<'_>, cipher: &mut [u8], plain: &mut Plain<'_>) -> Poll<io::Result<usize>> {
-        let before = self.session.begin_read(cipher);
+        let before = self.session.begin_read(cipher)?;
         let mut buffer = ReadBuf::new(cipher.get_mut(before..).unwrap_or_default());
         ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
         let count = buffer.filled().len();
@@ -161,7 +158,7 @@ impl AsyncRead for TlsStream {
             if early > 0 || into.remaining() == 0 || this.session.is_peer_closed() {
                 return Poll::Ready(Ok(()));
             }
-            let mut cipher = vec![0; crate::tls_session::RECORD_BYTES_MAX + UPGRADE_READ_BYTES];
+            let mut cipher = vec![0; CIPHER_BYTES];
             if ready!(this.poll_open(cx, &mut cipher, &mut Plain::new(&mut [])))? == 0 {
                 return Poll::Ready(Ok(()));
             }
