@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -45,6 +46,10 @@ pub(crate) fn run(command: &mut Command) {
 
 impl Ending for Process {
     fn leave(mut self: Box<Self>) {
+        // mosquitto_sub prints in its signal handler: amid a line, it says that line twice.
+        while !waits_for_events(self.0.id()) {
+            thread::sleep(Duration::from_millis(1));
+        }
         assert!(Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap().success());
         self.0.wait().unwrap();
     }
@@ -53,6 +58,13 @@ impl Ending for Process {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
+}
+
+/// Whether the process sleeps until something happens, or has ended.
+fn waits_for_events(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state stands behind the name, which is in parentheses.
+    status.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['S', 'Z']))
 }
 
 impl Drop for Process {
