@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by unwrapping it; its helpers too")]
 
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,26 +21,39 @@ struct Mosquitto {
 
 impl Mosquitto {
     fn start() -> Self {
+        loop {
+            // A port that was free may be taken a moment later: then with another.
+            if let Some(started) = Self::try_start() {
+                return started;
+            }
+        }
+    }
+
+    /// None when it ended instead of listening.
+    fn try_start() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let config = directory.path().join("mosquitto.conf");
         let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nlog_type none\n");
         std::fs::write(&config, text).unwrap();
         let path = std::env::var("PATH").unwrap_or_default();
-        let mut child = Command::new("mosquitto")
+        let child = Command::new("mosquitto")
             .env("PATH", format!("{path}:/usr/sbin"))
             .arg("-c")
             .arg(config)
             .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("this test needs mosquitto: {error}"));
-        let started = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            assert_eq!(child.try_wait().unwrap(), None, "mosquitto has ended");
-            assert!(started.elapsed() < Duration::from_secs(20), "mosquitto does not listen");
+        let mut started = Self { child, port: port.to_string(), directory };
+        let began = Instant::now();
+        while !lets_in(port) {
+            if started.child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "mosquitto does not listen");
             std::thread::sleep(Duration::from_millis(5));
         }
-        Self { child, port: port.to_string(), directory }
+        Some(started)
     }
 
     /// Runs a row; gives its report.
@@ -54,6 +68,15 @@ impl Mosquitto {
         assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stdout));
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
     }
+}
+
+/// Whether a broker answers a CONNECT there. Without a listener a socket may connect to itself, which is no answer.
+fn lets_in(port: u16) -> bool {
+    let Ok(mut socket) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return false };
+    let mut answer = [0; 4];
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let connect = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 1, b'x'];
+    socket.write_all(&connect).and_then(|()| socket.read_exact(&mut answer)).is_ok() && answer == [0x20, 2, 0, 0]
 }
 
 impl Drop for Mosquitto {
