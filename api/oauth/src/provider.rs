@@ -181,7 +181,7 @@ impl Provider {
             Some(true) => return Err(TokenError::Revoked),
             None => return Err(TokenError::Unknown),
         }
-        // A client's own name never parses as a person's id: ids of clients are checked when they are registered.
+        // A client that works for itself is its own subject. One whose id is that of a person would be so, too, and have no person's devices.
         let user = if claims.sub == claims.client_id { None } else { Some(parse_subject(&claims.sub)?) };
         Ok(AccessToken {
             id: claims.jti,
