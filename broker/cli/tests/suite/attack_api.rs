@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 
 use mooring_api::{RouteRule, Rule, route_rules};
 use mooring_protocol::{Connect, Packet};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::mqtt::Client;
+use crate::mqtt::{Client, tls_config};
 use crate::people::{Answer, Person, in_an_hour};
 use crate::server::{Device, Home, Server};
 
@@ -31,14 +29,8 @@ type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
 /// A connection with TLS to one of a server's ports.
 fn tls(home: &Home, port: u16) -> TlsStream {
-    let pem = std::fs::read(home.root_certificate()).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let pem = std::fs::read_to_string(home.root_certificate()).unwrap();
+    let config = tls_config(&pem, None);
     let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     StreamOwned::new(ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap(), socket)

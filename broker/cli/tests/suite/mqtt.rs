@@ -63,25 +63,30 @@ pub(crate) fn tls_stream(
 ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let socket = TcpStream::connect(("127.0.0.1", port))?;
     socket.set_read_timeout(Some(ANSWER))?;
-    let session =
-        ClientConnection::new(Arc::new(tls(root_pem, credentials)), ServerName::try_from("localhost").unwrap());
+    let session = ClientConnection::new(
+        Arc::new(tls_config(root_pem, Some(credentials))),
+        ServerName::try_from("localhost").unwrap(),
+    );
     Ok(StreamOwned::new(session.map_err(io::Error::other)?, socket))
 }
 
-fn tls(root_pem: &str, credentials: &Credentials) -> ClientConfig {
+/// The settings of a client that trusts this root, with a certificate of its own or without.
+pub(crate) fn tls_config(root_pem: &str, credentials: Option<&Credentials>) -> ClientConfig {
     let certificates =
         |pem: &str| CertificateDer::pem_slice_iter(pem.as_bytes()).map(Result::unwrap).collect::<Vec<_>>();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(certificates(root_pem));
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_root_certificates(roots)
-        .with_client_auth_cert(
-            certificates(&credentials.chain_pem),
-            PrivateKeyDer::from_pem_slice(credentials.key_pem.as_bytes()).unwrap(),
-        )
-        .unwrap()
+        .with_root_certificates(roots);
+    match credentials {
+        None => builder.with_no_client_auth(),
+        Some(Credentials { key_pem, chain_pem }) => {
+            let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).unwrap();
+            builder.with_client_auth_cert(certificates(chain_pem), key).unwrap()
+        }
+    }
 }
 
 impl<S: Read + Write> Client<S> {

@@ -7,12 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mooring_protocol::{Connect, ReasonCode};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 use sqlx::Connection as _;
 
-use crate::mqtt::Client;
+use crate::mqtt::{Client, tls_config};
 use crate::server::{Device, Home, Server, text};
 
 /// From the operator's word to the closed connection.
@@ -45,13 +43,7 @@ type TlsClient = Client<TlsStream>;
 
 /// A connection with TLS, without a certificate of the client's.
 fn tls_stream(port: u16, root_pem: &str) -> TlsStream {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root_pem.as_bytes()).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = tls_config(root_pem, None);
     let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     StreamOwned::new(ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap(), socket)

@@ -13,9 +13,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use mooring_auth::{Secret, SecretKind};
 use mooring_sim::{Credentials, SimOptions};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -23,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::mqtt::tls_config;
 use crate::postgres::Postgres;
 use crate::server::{Device, Home, Server};
 
@@ -171,7 +170,7 @@ async fn connect_all(home: &Home, server: &Server, clients: Vec<(String, Credent
     let mut connected = Vec::new();
     let mut running = JoinSet::new();
     for (id, credentials) in clients {
-        let connector = TlsConnector::from(Arc::new(tls(&root_pem, Some(&credentials))));
+        let connector = TlsConnector::from(Arc::new(tls_config(&root_pem, Some(&credentials))));
         running.spawn(async move {
             let mut stream = open_tls(&connector, port).await;
             stream.write_all(&CONNECT).await.unwrap();
@@ -224,7 +223,7 @@ fn people_look_at_their_devices() {
     let (cpu, began) = (cpu_time(server.pid()), Instant::now());
     let mut took = runtime().block_on(async {
         let mut readers = JoinSet::new();
-        let connector = TlsConnector::from(Arc::new(tls(&root_pem, None)));
+        let connector = TlsConnector::from(Arc::new(tls_config(&root_pem, None)));
         for tokens in tokens.chunks(tokens.len().div_ceil(16)) {
             let sender = open_http(&connector, server.https).await;
             readers.spawn(read_devices(sender, tokens.to_vec(), sizes.reading));
@@ -308,20 +307,6 @@ async fn open_tls(connector: &TlsConnector, port: u16) -> TlsStream<TcpStream> {
     let socket = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     socket.set_nodelay(true).unwrap();
     connector.connect(ServerName::try_from("localhost").unwrap(), socket).await.unwrap()
-}
-
-fn tls(root_pem: &str, credentials: Option<&Credentials>) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(root_pem.as_bytes()).unwrap()).unwrap();
-    let builder = ClientConfig::builder_with_provider(mooring_auth::tls::provider());
-    let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-    match credentials {
-        None => builder.with_no_client_auth(),
-        Some(Credentials { key_pem, chain_pem }) => {
-            let chain = CertificateDer::pem_slice_iter(chain_pem.as_bytes()).collect::<Result<_, _>>().unwrap();
-            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).unwrap()).unwrap()
-        }
-    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -7,11 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
+use crate::mqtt::tls_config;
 use crate::server::{Home, Server};
 
 /// Requests to one server, over TLS.
@@ -31,14 +30,8 @@ pub(crate) struct Answer {
 
 impl Web {
     pub(crate) fn new(home: &Home, server: &Server) -> Self {
-        let mut roots = RootCertStore::empty();
-        let root_pem = std::fs::read(home.root_certificate()).unwrap();
-        roots.add(CertificateDer::from_pem_slice(&root_pem).unwrap()).unwrap();
-        let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let root_pem = std::fs::read_to_string(home.root_certificate()).unwrap();
+        let config = tls_config(&root_pem, None);
         Self { config: Arc::new(config), port: server.https }
     }
 
