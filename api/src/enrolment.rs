@@ -12,7 +12,6 @@ use mooring_store::{
     BatchFinding, BatchRefusal, CertificateHolder, EnrolError, FindingKind, ManufacturerCertificate, ManufacturerError,
     NewCertificate, RenewError, StoreError,
 };
-use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -163,31 +162,23 @@ impl Proof {
         }
         let request = SigningRequest::parse(request).map_err(signing_request_problem)?;
         let issued = self.sign(context, &request, now)?;
-        let (actor, action) = self.record(context, &issued, now).await?;
-        let detail = json!({"serial": issued.serial.to_string(), "not_after": issued.not_after.unix_timestamp()});
-        context.store.append_audit(&actor, action, &self.subject(), &detail, now).await?;
-        tracing::info!(actor, action, subject = self.subject(), serial = %issued.serial, "certificate issued");
+        self.record(context, &issued, now).await?;
+        tracing::info!(subject = self.subject(), serial = %issued.serial, "certificate issued");
         Ok(issued)
     }
 
-    /// Puts the certificate on record and uses the proof up; gives who did what, for the audit log.
-    async fn record(
-        &self,
-        context: &ApiContext,
-        issued: &Issued,
-        now: OffsetDateTime,
-    ) -> Result<(String, &'static str), Problem> {
-        Ok(match self {
+    /// Puts the certificate on record, into the audit log too, and uses the proof up, all or nothing.
+    async fn record(&self, context: &ApiContext, issued: &Issued, now: OffsetDateTime) -> Result<(), Problem> {
+        match self {
             Self::Secret { device, hash } => {
                 // Of two requests that race with one secret, the store lets one through.
                 let certificate = record(issued, CertificateHolder::Device(*device));
-                context.store.enrol(*device, hash, now, &certificate).await.map_err(enrolment_problem)?;
-                (format!("device:{device}"), "certificate.issue")
+                context.store.enrol(*device, hash, now, &certificate).await.map_err(enrolment_problem)
             }
             Self::Operator { device, actor } => {
                 let certificate = record(issued, CertificateHolder::Device(*device));
-                context.store.record_for_device(*device, now, &certificate).await.map_err(enrolment_problem)?;
-                (actor.clone(), "certificate.issue")
+                let recorded = context.store.record_for_device(*device, actor, now, &certificate).await;
+                recorded.map_err(enrolment_problem)
             }
             Self::Certificate(leaf) => {
                 let holder = match &leaf.spiffe_id.kind {
@@ -196,8 +187,7 @@ impl Proof {
                     SpiffeKind::Server(name) => CertificateHolder::Server(name.to_string()),
                 };
                 let renewed = context.store.renew(&leaf.serial.to_string(), now, &record(issued, holder)).await;
-                renewed.map_err(renewal_problem)?;
-                (self.subject(), "certificate.renew")
+                renewed.map_err(renewal_problem)
             }
             Self::Late(leaf) => {
                 let SpiffeKind::Device(id) = leaf.spiffe_id.kind else {
@@ -206,8 +196,7 @@ impl Proof {
                 let certificate = record(issued, CertificateHolder::Device(id.uuid()));
                 let renewed =
                     context.store.renew_late(&leaf.serial.to_string(), context.grace, now, &certificate).await;
-                renewed.map_err(renewal_problem)?;
-                (self.subject(), "certificate.renew-late")
+                renewed.map_err(renewal_problem)
             }
             Self::Manufacturer { certificate: shown, device } => {
                 let certificate = record(issued, CertificateHolder::Device(*device));
@@ -215,13 +204,9 @@ impl Proof {
                 if let Err(ManufacturerError::Batch(refusal)) = &enrolled {
                     note_overrun(context, shown, refusal, now).await;
                 }
-                let batch = enrolled.map_err(manufacturer_problem)?;
-                let detail = json!({"batch": batch, "manufacturer_certificate": hex(&shown.fingerprint)});
-                let subject = self.subject();
-                context.store.append_audit(&subject, "device.create", &subject, &detail, now).await?;
-                (subject, "certificate.issue")
+                enrolled.map(drop).map_err(manufacturer_problem)
             }
-        })
+        }
     }
 
     fn sign(&self, context: &ApiContext, request: &SigningRequest, now: OffsetDateTime) -> Result<Issued, Problem> {

@@ -1,11 +1,13 @@
 //! The audit log: append-only, each row chained to the one before it by a hash.
 
 use ring::digest;
-use serde_json::Value;
+use serde_json::{Value, json};
+use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 
 use crate::sql::{Row, corrupt, micros, params, position_param};
-use crate::{Cursor, Page, PageRequest, Result, Store};
+use crate::tx::Tx;
+use crate::{Cursor, NewCertificate, Page, PageRequest, Result, Store};
 
 /// A row of the audit log.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,18 +56,7 @@ impl Store {
         now: OffsetDateTime,
     ) -> Result<u64> {
         let mut tx = self.begin().await?;
-        tx.lock_audit().await?;
-        let last = tx.row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", &[]).await?;
-        let (seq, previous) = match &last {
-            Some(row) => (row.count("seq")? + 1, row.hash("hash")?),
-            None => (1, NO_HASH),
-        };
-        let detail = detail.to_string();
-        let hash = row_hash(&previous, seq, now, [actor, action, subject, &detail]);
-        let sql =
-            "INSERT INTO audit (seq, at, actor, action, subject, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        let params = params![position_param(seq)?, now, actor, action, subject, &detail, &hash];
-        tx.execute(sql, &params).await?;
+        let seq = append(&mut tx, &[NewAudit::new(actor, action, subject, detail)], now).await?;
         tx.commit().await?;
         Ok(seq)
     }
@@ -107,6 +98,53 @@ impl Store {
             }
         }
     }
+}
+
+/// A row that is to be appended.
+#[derive(Debug)]
+pub(crate) struct NewAudit {
+    actor: String,
+    action: String,
+    subject: String,
+    detail: String,
+}
+
+impl NewAudit {
+    pub(crate) fn new(actor: &str, action: &str, subject: &str, detail: &Value) -> Self {
+        Self { actor: actor.into(), action: action.into(), subject: subject.into(), detail: detail.to_string() }
+    }
+
+    /// That a certificate was issued or renewed.
+    pub(crate) fn of_certificate(actor: &str, action: &str, certificate: &NewCertificate) -> Self {
+        let NewCertificate { serial, holder, not_after, .. } = certificate;
+        let detail = json!({"serial": serial, "not_after": not_after.unix_timestamp()});
+        Self::new(actor, action, &holder.to_string(), &detail)
+    }
+}
+
+/// Appends rows within a transaction, and gives the number of the last. To be called as the last thing before the commit: until then nobody else
+/// can append.
+pub(crate) async fn append(tx: &mut Tx, new: &[NewAudit], now: OffsetDateTime) -> Result<u64> {
+    tx.lock_audit().await?;
+    let last = tx.row("SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", &[]).await?;
+    let (mut seq, mut hash) = match &last {
+        Some(row) => (row.count("seq")?, row.hash("hash")?),
+        None => (0, NO_HASH),
+    };
+    let mut numbered = Vec::with_capacity(new.len());
+    for NewAudit { actor, action, subject, detail } in new {
+        seq += 1;
+        hash = row_hash(&hash, seq, now, [actor, action, subject, detail]);
+        numbered.push((position_param(seq)?, hash));
+    }
+    let rows = tx.rows_of_placeholders(new.len(), 7);
+    let sql = format!("INSERT INTO audit (seq, at, actor, action, subject, detail, hash) VALUES {rows}");
+    let mut params = Vec::with_capacity(new.len() * 7);
+    for (NewAudit { actor, action, subject, detail }, (seq, hash)) in new.iter().zip(&numbered) {
+        params.extend(params![*seq, now, actor, action, subject, detail, hash]);
+    }
+    tx.execute(AssertSqlSafe(sql), &params).await?;
+    Ok(seq)
 }
 
 /// The hash that a row must have after the one before it.

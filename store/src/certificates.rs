@@ -1,5 +1,7 @@
 //! Certificates that the authority issued, and those that it took back.
 
+use std::fmt;
+
 use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -17,6 +19,17 @@ pub enum CertificateHolder {
     Client(Uuid),
     /// A server, by its name.
     Server(String),
+}
+
+impl fmt::Display for CertificateHolder {
+    /// As the audit log names it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(id) => write!(f, "device:{id}"),
+            Self::Client(id) => write!(f, "client:{id}"),
+            Self::Server(name) => write!(f, "server:{name}"),
+        }
+    }
 }
 
 /// A certificate that was just issued.
@@ -199,13 +212,27 @@ impl Store {
 
 /// Records a certificate within a transaction.
 pub(crate) async fn insert_certificate(tx: &mut Tx, certificate: &NewCertificate, now: OffsetDateTime) -> Result<()> {
-    let sql = "INSERT INTO certificates \
-         (serial, holder_kind, holder, issuer, not_before, not_after, fingerprint, der, issued_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    let NewCertificate { serial, holder, issuer, not_before, not_after, fingerprint, der } = certificate;
-    let (kind, holder) = holder_columns(holder);
-    let params = params![serial, kind, &holder, issuer, *not_before, *not_after, fingerprint, der.as_slice(), now];
-    tx.execute(sql, &params).await.map(drop)
+    insert_certificates(tx, &[certificate], now).await
+}
+
+/// Records certificates within a transaction, by one statement.
+pub(crate) async fn insert_certificates(
+    tx: &mut Tx,
+    certificates: &[&NewCertificate],
+    now: OffsetDateTime,
+) -> Result<()> {
+    const COLUMNS: [&str; 9] =
+        ["serial", "holder_kind", "holder", "issuer", "not_before", "not_after", "fingerprint", "der", "issued_at"];
+    let rows = tx.rows_of_placeholders(certificates.len(), COLUMNS.len());
+    let sql = format!("INSERT INTO certificates ({}) VALUES {rows}", COLUMNS.join(", "));
+    let holders: Vec<_> = certificates.iter().map(|certificate| holder_columns(&certificate.holder)).collect();
+    let mut params = Vec::with_capacity(certificates.len() * COLUMNS.len());
+    for (certificate, (kind, holder)) in certificates.iter().zip(&holders) {
+        let NewCertificate { serial, issuer, not_before, not_after, fingerprint, der, .. } = certificate;
+        let row = params![serial, *kind, holder, issuer, *not_before, *not_after, fingerprint, der.as_slice(), now];
+        params.extend(row);
+    }
+    tx.execute(AssertSqlSafe(sql), &params).await.map(drop)
 }
 
 /// Revokes all certificates of a device within a transaction, and gives the serials of those that were not.

@@ -4,7 +4,9 @@ use sqlx::AssertSqlSafe;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::audit::{NewAudit, append};
 use crate::certificates::{certificate as certificate_of, insert_certificate};
+use crate::enrolment_group::Enrolment;
 use crate::sql::{Row, params};
 use crate::tx::Tx;
 use crate::{BatchRefusal, CertificateHolder, NewCertificate, Result, Store, StoreError};
@@ -89,13 +91,16 @@ impl Store {
             return Err(RenewError::Expired);
         }
         insert_certificate(&mut tx, certificate, now).await?;
+        let renewed = NewAudit::of_certificate(&certificate.holder.to_string(), "certificate.renew", certificate);
+        append(&mut tx, &[renewed], now).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Records a certificate that an operator gives a device, without a secret.
+    /// Records a certificate that an operator, the actor, gives a device, without a secret.
     pub async fn record_for_device(
         &self,
         device: Uuid,
+        actor: &str,
         now: OffsetDateTime,
         certificate: &NewCertificate,
     ) -> Result<(), EnrolError> {
@@ -108,10 +113,12 @@ impl Store {
         let sql = "UPDATE devices SET enrolled_at = COALESCE(enrolled_at, $2) WHERE id = $1";
         tx.execute(sql, &params![device, now]).await?;
         insert_certificate(&mut tx, certificate, now).await?;
+        append(&mut tx, &[NewAudit::of_certificate(actor, "certificate.issue", certificate)], now).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Uses up the secret and records the certificate, in one transaction. Of several racing calls with one secret exactly one succeeds.
+    /// Uses up the secret and records the certificate, in one transaction, which calls at the same time may share. Of several racing calls with one
+    /// secret exactly one succeeds.
     pub async fn enrol(
         &self,
         device: Uuid,
@@ -123,19 +130,8 @@ impl Store {
             let what = "an enrolment records a certificate of the device that enrols".to_owned();
             return Err(StoreError::Invalid { what }.into());
         }
-        let mut tx = self.begin().await?;
-        // The lock makes a second call wait here, and then see the secret used.
-        let sql = format!("{SECRET_AND_DEVICE}{}", tx.for_update());
-        let secret = tx.row(AssertSqlSafe(sql), &params![secret_hash]).await?;
-        check_secret(secret, device, now)?;
-        let sql = "UPDATE enrolment_secrets SET used_at = $2 WHERE hash = $1 AND used_at IS NULL";
-        if tx.execute(sql, &params![secret_hash, now]).await? == 0 {
-            return Err(EnrolError::Used);
-        }
-        let sql = "UPDATE devices SET enrolled_at = COALESCE(enrolled_at, $2) WHERE id = $1";
-        tx.execute(sql, &params![device, now]).await?;
-        insert_certificate(&mut tx, certificate, now).await?;
-        Ok(tx.commit().await?)
+        let certificate = certificate.clone();
+        self.enrol_with_others(Enrolment { device, secret_hash: *secret_hash, now, certificate }).await
     }
 
     /// Whether [`Store::enrol`] would succeed now: asked before a CSR is signed.
@@ -145,7 +141,8 @@ impl Store {
         secret_hash: &[u8; 32],
         now: OffsetDateTime,
     ) -> Result<(), EnrolError> {
-        check_secret(self.row(SECRET_AND_DEVICE, &params![secret_hash]).await?, device, now)
+        let sql = format!("{SECRET_AND_DEVICE} WHERE secrets.hash = $1");
+        check_secret(self.row(AssertSqlSafe(sql), &params![secret_hash]).await?.as_ref(), device, now)
     }
 
     /// The device that this secret was made for, used or not.
@@ -178,12 +175,12 @@ pub(crate) async fn check_in_service(tx: &mut Tx, device: Uuid) -> Result<Option
 }
 
 /// With the batch, whose end only the first enrolment of a device has to meet. Its quota is met since the device was made.
-const SECRET_AND_DEVICE: &str = "SELECT secrets.device_id, secrets.expires_at, secrets.used_at, devices.retired_at, \
+pub(crate) const SECRET_AND_DEVICE: &str = "SELECT secrets.hash, secrets.device_id, secrets.expires_at, secrets.used_at, devices.retired_at, \
      devices.enrolled_at, devices.batch, \
      (SELECT until_at FROM batches WHERE batches.name = devices.batch) AS batch_until_at \
-     FROM enrolment_secrets AS secrets JOIN devices ON devices.id = secrets.device_id WHERE secrets.hash = $1";
+     FROM enrolment_secrets AS secrets JOIN devices ON devices.id = secrets.device_id";
 
-fn check_secret(secret: Option<Row>, device: Uuid, now: OffsetDateTime) -> Result<(), EnrolError> {
+pub(crate) fn check_secret(secret: Option<&Row>, device: Uuid, now: OffsetDateTime) -> Result<(), EnrolError> {
     let Some(secret) = secret else { return Err(EnrolError::UnknownOrWrongSecret) };
     if secret.get::<Uuid>("device_id")? != device {
         Err(EnrolError::UnknownOrWrongSecret)
@@ -194,7 +191,7 @@ fn check_secret(secret: Option<Row>, device: Uuid, now: OffsetDateTime) -> Resul
     } else if secret.time("expires_at")? <= now {
         Err(EnrolError::Expired)
     } else {
-        check_batch(&secret, now)
+        check_batch(secret, now)
     }
 }
 

@@ -4,6 +4,7 @@ use sqlx::AssertSqlSafe;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use crate::audit::{NewAudit, append};
 use crate::certificates::{certificate as certificate_of, insert_certificate};
 use crate::enrolment::check_in_service;
 use crate::sql::{Row, params};
@@ -79,6 +80,8 @@ impl Store {
             }
         }
         insert_certificate(&mut tx, certificate, now).await?;
+        let renewed = NewAudit::of_certificate(&certificate.holder.to_string(), "certificate.renew-late", certificate);
+        append(&mut tx, &[renewed], now).await?;
         Ok(tx.commit().await?)
     }
 

@@ -6,6 +6,7 @@
 //! Invariants, each with a test on both databases:
 //! - An event of a spool is in the event log or among the dead letters, once: its rows, all that follows from them, and the source's cursor are
 //!   written in one transaction that starts only where the cursor stands ([`Store::ingest`]).
+//! - What was issued is in the audit log: a certificate is recorded in the transaction that says so there.
 //! - Of racing enrolments with one secret, and of racing claims of one device, exactly one succeeds.
 //! - The audit log only grows, without gaps, and a row that was changed or taken away shows ([`Store::verify_audit`]).
 //! - Secrets, codes and tokens are stored as their SHA-256 only.
@@ -24,6 +25,7 @@ mod commands;
 mod device_passwords;
 mod devices;
 mod enrolment;
+mod enrolment_group;
 mod error;
 mod events;
 mod factory;

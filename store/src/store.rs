@@ -1,5 +1,6 @@
 //! The connection to the database.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{BoxStream, StreamExt};
@@ -7,6 +8,7 @@ use sqlx::SqlSafeStr;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
+use crate::enrolment_group::EnrolmentQueue;
 use crate::schema::{migration_error, postgres_migrator, sqlite_migrator, versions};
 use crate::sql::{Param, Row, bind_postgres, bind_sqlite};
 use crate::tx::Tx;
@@ -45,6 +47,7 @@ impl Default for StoreOptions {
 pub struct Store {
     backend: Backend,
     pub(crate) shadow_bytes_max: usize,
+    pub(crate) enrolments: Arc<EnrolmentQueue>,
 }
 
 #[derive(Debug, Clone)]
@@ -86,7 +89,7 @@ impl Store {
             let what = "a database URL starts with sqlite:/// or postgres://".to_owned();
             return Err(StoreError::Invalid { what });
         };
-        Ok(Self { backend, shadow_bytes_max: options.shadow_bytes_max })
+        Ok(Self { backend, shadow_bytes_max: options.shadow_bytes_max, enrolments: Arc::default() })
     }
 
     /// Brings the schema up to this version.

@@ -1,8 +1,10 @@
 //! Manufacturers' authorities: a device that shows a certificate of one enrols itself, once, into a batch.
 
+use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::audit::{NewAudit, append};
 use crate::batches;
 use crate::certificates::insert_certificate;
 use crate::sql::{Row, params};
@@ -140,6 +142,13 @@ impl Store {
              VALUES ($1, $2, $3, $4, $5, $6)";
         tx.execute(sql, &params![fingerprint, authority, issuer.as_slice(), serial, device, now]).await?;
         insert_certificate(&mut tx, certificate, now).await?;
+        let made = certificate.holder.to_string();
+        let brought: String = fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
+        let rows = [
+            NewAudit::new(&made, "device.create", &made, &json!({"batch": batch, "manufacturer_certificate": brought})),
+            NewAudit::of_certificate(&made, "certificate.issue", certificate),
+        ];
+        append(&mut tx, &rows, now).await?;
         tx.commit().await?;
         Ok(batch)
     }

@@ -1,7 +1,9 @@
 //! Enrolment: a secret works once, in its time, for its device.
 
 use futures_util::future::join_all;
-use mooring_store::{CertificateHolder, EnrolError, RenewError, RevocationReason, StoreError};
+use mooring_store::{
+    AuditVerdict, CertificateHolder, EnrolError, NewCertificate, PageRequest, RenewError, RevocationReason, StoreError,
+};
 use time::Duration;
 use uuid::Uuid;
 
@@ -11,6 +13,8 @@ use crate::on_both_databases;
 on_both_databases!(
     enrolling_records_the_certificate,
     of_racing_enrolments_one_wins,
+    enrolments_at_once_are_each_recorded_and_in_the_audit_log,
+    of_enrolments_at_once_only_those_with_a_fault_are_refused,
     a_secret_works_once,
     a_secret_ends,
     a_wrong_secret_and_an_unknown_device_look_the_same,
@@ -46,6 +50,52 @@ async fn of_racing_enrolments_one_wins(db: Database) {
     let used = results.iter().filter(|result| matches!(result, Err(EnrolError::Used))).count();
     assert_eq!((won, used), (1, 7), "{results:?}");
     assert_eq!(db.store.certificates_of_device(device).await.unwrap().len(), 1);
+}
+
+/// Enrols all at once, so that they are written in groups.
+async fn enrol_at_once(db: &Database, all: Vec<(Uuid, NewCertificate)>) -> Vec<Result<(), EnrolError>> {
+    let enrol = |(device, certificate): (Uuid, NewCertificate)| async move {
+        db.store.enrol(device, &hash_of(device, b's'), NOW, &certificate).await
+    };
+    join_all(all.into_iter().map(enrol)).await
+}
+
+async fn enrolments_at_once_are_each_recorded_and_in_the_audit_log(db: Database) {
+    let devices: Vec<Uuid> = join_all((0..70).map(|_| db.device())).await;
+    let all: Vec<_> = devices.iter().map(|device| (*device, new_certificate(*device))).collect();
+    let results = enrol_at_once(&db, all.clone()).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let log = db.store.audit(&PageRequest::first(1000)).await.unwrap().items;
+    for (device, certificate) in all {
+        let recorded = db.store.certificates_of_device(device).await.unwrap();
+        assert_eq!(recorded.iter().map(|one| &one.serial).collect::<Vec<_>>(), [&certificate.serial]);
+        let said: Vec<_> = log.iter().filter(|row| row.subject == format!("device:{device}")).collect();
+        assert_eq!(said.len(), 1);
+        assert_eq!((said[0].action.as_str(), &said[0].actor), ("certificate.issue", &said[0].subject));
+        assert_eq!(said[0].detail["serial"], certificate.serial);
+    }
+    assert!(matches!(db.store.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: 70, .. }));
+}
+
+async fn of_enrolments_at_once_only_those_with_a_fault_are_refused(db: Database) {
+    let devices: Vec<Uuid> = join_all((0..16).map(|_| db.device())).await;
+    let mut all: Vec<_> = devices.iter().map(|device| (*device, new_certificate(*device))).collect();
+    // Each fault in another way: at the check, at the write, and a second call with a secret.
+    db.store.retire_device(all[3].0, NOW).await.unwrap();
+    let taken = new_certificate(all[5].0);
+    db.store.record_certificate(&taken, NOW).await.unwrap();
+    all[5].1 = taken;
+    all.push((all[7].0, new_certificate(all[7].0)));
+    let results = enrol_at_once(&db, all).await;
+    for (at, result) in results.iter().enumerate() {
+        match at {
+            3 => assert!(matches!(result, Err(EnrolError::Retired)), "{result:?}"),
+            5 => assert!(matches!(result, Err(EnrolError::Store(StoreError::Conflict { .. }))), "{result:?}"),
+            16 => assert!(matches!(result, Err(EnrolError::Used)), "{result:?}"),
+            _ => assert!(result.is_ok(), "{at}: {result:?}"),
+        }
+    }
+    assert!(matches!(db.store.verify_audit().await.unwrap(), AuditVerdict::Intact { rows: 14, .. }));
 }
 
 async fn a_secret_works_once(db: Database) {
@@ -163,12 +213,12 @@ async fn of_renewals_and_a_revocation_of_the_device_at_once_none_is_left_in_forc
 
 async fn an_operator_gives_a_device_in_service_a_certificate_without_a_secret(db: Database) {
     let device = db.device().await;
-    db.store.record_for_device(device, NOW, &new_certificate(device)).await.unwrap();
+    db.store.record_for_device(device, "operator", NOW, &new_certificate(device)).await.unwrap();
     assert_eq!(db.store.device(device).await.unwrap().unwrap().enrolled_at, Some(NOW));
     let nobody = Uuid::now_v7();
-    let unknown = db.store.record_for_device(nobody, NOW, &new_certificate(nobody)).await;
+    let unknown = db.store.record_for_device(nobody, "operator", NOW, &new_certificate(nobody)).await;
     assert!(matches!(unknown, Err(EnrolError::Store(StoreError::NotFound { .. }))));
     db.store.retire_device(device, NOW).await.unwrap();
-    let retired = db.store.record_for_device(device, NOW, &new_certificate(device)).await;
+    let retired = db.store.record_for_device(device, "operator", NOW, &new_certificate(device)).await;
     assert!(matches!(retired, Err(EnrolError::Retired)));
 }
