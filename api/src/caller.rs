@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use mooring_auth::{Secret, SecretKind};
-use mooring_oauth::Provider;
+use mooring_oauth::{AccessToken, ProvenRequest, Provider};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -25,6 +25,9 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// Every scope that a person's token can have.
+    pub(crate) const ALL: [Self; 4] = [Self::DevicesRead, Self::DevicesWrite, Self::CommandsSend, Self::Account];
+
     /// The name of the scope in a token.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -48,7 +51,7 @@ impl Scope {
 }
 
 /// The scope of an operator's token: sees and does everything.
-const OPERATOR: &str = "operator";
+pub(crate) const OPERATOR: &str = "operator";
 
 /// The holder of a valid bearer token.
 #[derive(Clone, Debug)]
@@ -61,10 +64,47 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The holder of a token that was presented.
+    /// Whom the operating system vouches for: no token stands for them.
+    pub(crate) fn local_operator() -> Self {
+        Self { credential: OPERATOR.to_owned(), user: None, scopes: vec![OPERATOR.to_owned()], expires_at: None }
+    }
+
+    /// The holder of the token of a request, which shows the key that the token is bound to, where it is bound to one (RFC 9449, 7.1).
+    pub(crate) async fn of_request(
+        context: &ApiContext,
+        headers: &HeaderMap,
+        request: ProvenRequest<'_>,
+    ) -> Result<Self, Problem> {
+        let presented = presented(headers);
+        let (scheme, token) =
+            presented.ok_or_else(|| Problem::unauthorized("Send a token as `Authorization: Bearer <token>`."))?;
+        if scheme == Scheme::Bearer {
+            return Self::of_token(context, token).await;
+        }
+        let found = context.oauth.access_token(token);
+        let found = found.map_err(|why| Problem::unauthorized(format!("The access token is no good: {why}.")))?;
+        let unbound = || Problem::unauthorized("The access token is bound to no key: send it as Bearer.");
+        let jkt = found.jkt.ok_or_else(unbound)?;
+        let proof = context.oauth.check_proof(headers, request, token, &jkt);
+        proof.map_err(|why| Problem::unauthorized(format!("The DPoP proof is no good: {why}.")))?;
+        Self::of_sign_in(context, found).await
+    }
+
+    /// The holder of a token that was presented as Bearer: whoever has it. One that is bound to a key is no good so.
     pub(crate) async fn of_token(context: &ApiContext, token: &str) -> Result<Self, Problem> {
+        if Provider::is_access_token(token) && context.oauth.access_token(token).is_ok_and(|found| found.jkt.is_some())
+        {
+            return Err(Problem::unauthorized("The access token is bound to a key: send it as DPoP, with a proof."));
+        }
+        Self::of_token_again(context, token).await
+    }
+
+    /// The holder of a token that was presented with all that belongs to it when the connection or stream began.
+    pub(crate) async fn of_token_again(context: &ApiContext, token: &str) -> Result<Self, Problem> {
         if Provider::is_access_token(token) {
-            return Self::of_sign_in(context, token).await;
+            let found = context.oauth.access_token(token);
+            let found = found.map_err(|why| Problem::unauthorized(format!("The access token is no good: {why}.")))?;
+            return Self::of_sign_in(context, found).await;
         }
         let unknown = || Problem::unauthorized("The token is unknown, expired or revoked: make a new one.");
         let secret = Secret::parse(SecretKind::ApiToken, token).ok_or_else(unknown)?;
@@ -78,9 +118,7 @@ impl Caller {
         })
     }
 
-    async fn of_sign_in(context: &ApiContext, token: &str) -> Result<Self, Problem> {
-        let found = context.oauth.access_token(token);
-        let found = found.map_err(|why| Problem::unauthorized(format!("The access token is no good: {why}.")))?;
+    async fn of_sign_in(context: &ApiContext, found: AccessToken) -> Result<Self, Problem> {
         if let Some(user) = found.user {
             // The token itself says nothing of an account that was shut since.
             let account = context.store.user(user).await?;
@@ -167,8 +205,24 @@ impl<S: Send + Sync> FromRequestParts<S> for DeviceAccess {
     }
 }
 
-/// The token of `Authorization: Bearer <token>` (RFC 6750, 2.1); the scheme is compared without regard to case (RFC 9110, 11.1).
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// How a token is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// Whoever has it may use it (RFC 6750).
+    Bearer,
+    /// With a proof of its key (RFC 9449).
+    Dpop,
+}
+
+/// The token of `Authorization`; the scheme is compared without regard to case (RFC 9110, 11.1).
+pub(crate) fn presented(headers: &HeaderMap) -> Option<(Scheme, &str)> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
+    let scheme = if is("bearer") { Scheme::Bearer } else { is("dpop").then_some(Scheme::Dpop)? };
+    Some((scheme, token.trim()))
+}
+
+/// The token of `Authorization: Bearer <token>` (RFC 6750, 2.1).
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    presented(headers).filter(|(scheme, _)| *scheme == Scheme::Bearer).map(|(_, token)| token)
 }

@@ -49,13 +49,15 @@ pub struct ApiContext {
     pub grace: Grace,
 }
 
-/// How long certificates are valid.
+/// How long certificates and enrolment secrets are valid.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
     /// Of devices.
     pub device: Duration,
     /// Of apps and services.
     pub client: Duration,
+    /// Of the enrolment secrets of devices that are made.
+    pub enrolment_secret: Duration,
 }
 
 /// How devices are claimed.

@@ -98,6 +98,14 @@ impl Problem {
     }
 }
 
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.title, self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
 /// A rejection of axum's keeps its status; what it says becomes the detail.
 macro_rules! from_rejections {
     ($($rejection:ident),*) => {
@@ -121,6 +129,7 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110, 11.6.1: a 401 says how to sign in.
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("DPoP algs=\"ES256 EdDSA\""));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::invites::{parse_scopes, parse_until};
-use super::page::{PageBody, PageQuery};
+use super::page::{self, PageBody, PageQuery};
+use super::terms::{parse_scopes, parse_until};
 use super::text;
 use super::version::{etag, expected_version, stale};
 use crate::access::DeviceAccess;
@@ -120,9 +120,8 @@ pub(super) async fn of_device(
     access: DeviceAccess,
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<PageBody<GrantBody>>, Problem> {
-    let Query(query) = query?;
-    let page = context.store.grant_records(access.device.id, access.since(), &query.request()?).await?;
-    Ok(Json(PageBody::new(page, Into::into)))
+    let store = &context.store;
+    page::of_device(&access, query, async |device, since, page| store.grant_records(device, since, page).await).await
 }
 
 /// What you were granted.
@@ -378,7 +377,7 @@ pub(super) struct GrantQuery {
     responses((status = 200, description = "A page of grants", body = PageBody<GrantBody>)),
 )]
 pub(super) async fn search(
-    State(context): State<ApiContext>,
+    State(context): State<crate::OperatorContext>,
     query: Result<Query<GrantQuery>, QueryRejection>,
     page: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<PageBody<GrantBody>>, Problem> {

@@ -1,28 +1,26 @@
-//! Invites: what an owner offers, and who takes it.
+//! Invites: what an owner offers, and to whom.
 
-use axum::Extension;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use mooring_auth::{Scope as TechnicianScope, Secret, SecretKind};
-use mooring_store::{
-    Accepted, Accepting, GrantRole, Invite, InviteError, InviteKey, NewInvite, Offer, OrganisationRole,
-};
+use mooring_auth::{Secret, SecretKind};
+use mooring_accounts::texts::texts;
+use mooring_store::{GrantRole, Invite, NewInvite, Offer, OrganisationRole};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::events::parse_time;
-use super::grants::{GONE, TransferBody};
-use super::page::{PageBody, PageQuery};
+use super::grants::GONE;
+use super::page::{self, PageBody, PageQuery};
+use super::terms::{parse_email, parse_scopes, parse_until};
 use super::text;
 use crate::access::DeviceAccess;
 use crate::caller::Caller;
-use crate::{ApiContext, Letter, PeerAddress, Problem};
+use crate::{ApiContext, Letter, Problem};
 
 /// Whom you let in, and as what.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -266,20 +264,18 @@ pub(super) async fn make(context: &ApiContext, caller: &Caller, by: Uuid, terms:
 /// What the mail says: nothing but names that were checked, and the link.
 async fn letter(context: &ApiContext, by: Uuid, email: &str, link: &str, invite: &Invite) -> Result<Letter, Problem> {
     let name = context.store.user(by).await?.map(|user| user.name).unwrap_or_default();
-    let what = match invite.offer {
-        Offer::Part { role: GrantRole::Guest, .. } => "to see a device",
-        Offer::Part { role: GrantRole::Member, .. } => "to use a device",
-        Offer::Part { role: GrantRole::Technician, .. } => "to service a device",
-        Offer::Device { .. } => "to take over a device",
-        Offer::Membership { .. } => "to join an organisation",
+    let subject = match invite.offer {
+        Offer::Part { role: GrantRole::Guest, .. } => "mail-invite-guest-subject",
+        Offer::Part { role: GrantRole::Member, .. } => "mail-invite-member-subject",
+        Offer::Part { role: GrantRole::Technician, .. } => "mail-invite-technician-subject",
+        Offer::Device { .. } => "mail-invite-transfer-subject",
+        Offer::Membership { .. } => "mail-invite-organisation-subject",
     };
-    Ok(Letter {
-        to: email.to_owned(),
-        subject: format!("{name} invites you {what}"),
-        text: format!(
-            "{name} invites you {what}.\n\nOpen this link to accept it:\n\n{link}\n\nYou need not do anything if you don't know {name}.\n"
-        ),
-    })
+    // Whom the address belongs to is not looked up: the language is that of the one who invites.
+    let texts = texts(&context.accounts.profile(by).await?.language);
+    let subject = texts.fill(subject, &[("name", &name)]);
+    let text = texts.fill("mail-invite-text", &[("what", &subject), ("link", link), ("name", &name)]);
+    Ok(Letter { to: email.to_owned(), subject, text })
 }
 
 /// List the invites to a device
@@ -292,9 +288,9 @@ pub(super) async fn of_device(
     access: DeviceAccess,
     query: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<PageBody<InviteBody>>, Problem> {
-    let Query(query) = query?;
-    let page = context.store.invites_of_device(access.device.id, access.since(), &query.request()?).await?;
-    Ok(Json(PageBody::new(page, Into::into)))
+    let store = &context.store;
+    page::of_device(&access, query, async |device, since, page| store.invites_of_device(device, since, page).await)
+        .await
 }
 
 /// Take an invite back
@@ -354,260 +350,4 @@ pub(super) async fn mine(
         None => mooring_store::Page { items: Vec::new(), next: None },
     };
     Ok(Json(PageBody::new(page, Into::into)))
-}
-
-/// Which invite you accept: by its code, or by its id when it is addressed to you.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AcceptRequest {
-    /// The code.
-    #[schema(example = "miv_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")]
-    code: Option<String>,
-    /// The id.
-    id: Option<Uuid>,
-    /// Where an organisation is invited: yours, of which you are an admin.
-    organisation: Option<Uuid>,
-}
-
-/// What you have now.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct AcceptedBody {
-    /// The grant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    grant: Option<Uuid>,
-    /// The device in which you have a part, or that is yours now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device_id: Option<Uuid>,
-    /// The organisation that you belong to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    organisation: Option<Uuid>,
-    /// The receipt, when the device changed hands.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transfer: Option<TransferBody>,
-    /// Retained messages that were removed, when the device changed hands.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retained_purged: Option<Vec<String>>,
-}
-
-/// Accept an invite
-///
-/// Once: who comes second is refused.
-#[utoipa::path(
-    post, path = "/v1/invites/acceptance", tag = "sharing",
-    request_body(content = AcceptRequest, example = json!({"code": "miv_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"})),
-    responses(
-        (status = 201, description = "It is yours", body = AcceptedBody),
-        (status = 409, description = "It is yours already", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub(super) async fn accept(
-    State(context): State<ApiContext>,
-    Extension(PeerAddress(address)): Extension<PeerAddress>,
-    caller: Caller,
-    body: Result<Json<AcceptRequest>, JsonRejection>,
-) -> Result<impl IntoResponse, Problem> {
-    context.rates.address(address.ip())?;
-    let Json(AcceptRequest { code, id, organisation }) = body?;
-    let user = caller.user()?;
-    context.rates.subject(&format!("accepting by {user}"))?;
-    let code = code.map(|code| Secret::parse(SecretKind::Invite, &code).ok_or(InviteError::UnknownOrOver));
-    let code = code.transpose().map_err(refused)?.map(|code| code.hash());
-    let key = match (&code, id) {
-        (Some(hash), None) => InviteKey::Code(hash),
-        (None, Some(id)) => InviteKey::Addressed(id),
-        _ => return Err(Problem::invalid_request("Name either the code or the id of the invite.")),
-    };
-    let email = context.store.verified_email(user).await?;
-    let who = Accepting { user, email: email.as_deref(), organisation };
-    let now = OffsetDateTime::now_utc();
-    let accepted = context.store.accept_invite(key, &who, now).await.map_err(refused)?;
-    let (action, subject, body) = bring_into_force(&context, user, accepted).await?;
-    context.store.append_audit(&caller.actor(), action, &subject, &json!({"device": body.device_id}), now).await?;
-    Ok((StatusCode::CREATED, Json(body)))
-}
-
-async fn bring_into_force(
-    context: &ApiContext,
-    user: Uuid,
-    accepted: Accepted,
-) -> Result<(&'static str, String, AcceptedBody), Problem> {
-    let nothing =
-        AcceptedBody { grant: None, device_id: None, organisation: None, transfer: None, retained_purged: None };
-    Ok(match accepted {
-        Accepted::Grant(grant) => {
-            let held = context.store.holders_of_grant(grant).await?;
-            context.sharing.put_in_force(&held);
-            let device_id = held.first().map(|grant| grant.device);
-            ("grant.accept", format!("grant:{grant}"), AcceptedBody { grant: Some(grant), device_id, ..nothing })
-        }
-        Accepted::Membership(organisation) => {
-            let role = context.store.role_in_organisation(organisation, user).await?;
-            context.sharing.membership_changed(organisation, user, role).await?;
-            let body = AcceptedBody { organisation: Some(organisation), ..nothing };
-            ("organisation.join", format!("organisation:{organisation}"), body)
-        }
-        Accepted::Transfer(transfer) => {
-            let device = transfer.device;
-            context.sharing.owner_changed(device, Some(user));
-            let purged = context.sharing.purge_retained(device).await;
-            tell_both(context, &transfer).await?;
-            let body = AcceptedBody {
-                device_id: Some(device),
-                transfer: Some(transfer.into()),
-                retained_purged: Some(purged),
-                ..nothing
-            };
-            ("device.transfer", format!("device:{device}"), body)
-        }
-    })
-}
-
-/// Both owners get a receipt by mail, where they have an address.
-async fn tell_both(context: &ApiContext, transfer: &mooring_store::Transfer) -> Result<(), Problem> {
-    let Some(post) = &context.post else { return Ok(()) };
-    for (user, did) in [(transfer.from, "given away"), (transfer.to, "taken over")] {
-        let Some(email) = context.store.verified_email(user).await? else { continue };
-        let device = transfer.device;
-        post(Letter {
-            to: email,
-            subject: format!("A device was {did}"),
-            text: format!(
-                "You have {did} the device {device}.\n\nShares have ended, its state was wiped, and the new owner does not see what was before.\nReceipt: {}\n",
-                transfer.id
-            ),
-        });
-    }
-    Ok(())
-}
-
-fn refused(error: InviteError) -> Problem {
-    match error {
-        InviteError::UnknownOrOver => {
-            Problem::invite_refused("Ask for a new one: this one is unknown, used or taken back.")
-        }
-        InviteError::Expired => Problem::invite_refused("Ask for a new one: the time of this one is over."),
-        InviteError::NotForYou => {
-            Problem::invite_for_another("It is for another e-mail address than the verified one of your account.")
-        }
-        InviteError::ForOrganisation => Problem::invite_for_another(
-            "It is for an organisation: name yours in `organisation`, of which you have to be an admin.",
-        ),
-        InviteError::Already => Problem::conflict("What is offered is yours already."),
-        InviteError::Store(error) => error.into(),
-    }
-}
-
-/// The scopes of a technician, in the names that rights are recorded with. Others have none to choose.
-pub(super) fn parse_scopes(role: GrantRole, scopes: &[String]) -> Result<Vec<String>, Problem> {
-    match (role, scopes.is_empty()) {
-        (GrantRole::Technician, true) => {
-            return Err(Problem::invalid_request("Say in `scopes` what the technician may do."));
-        }
-        (GrantRole::Technician, false) => {}
-        (_, true) => return Ok(Vec::new()),
-        (_, false) => return Err(Problem::invalid_request("Only technicians have scopes.")),
-    }
-    if scopes.len() > SCOPES_MAX {
-        return Err(Problem::invalid_request(format!("There are at most {SCOPES_MAX} scopes.")));
-    }
-    let mut parsed = scopes.iter().map(|scope| parse_scope(scope)).collect::<Result<Vec<_>, _>>()?;
-    parsed.sort();
-    parsed.dedup();
-    Ok(parsed)
-}
-
-const SCOPES_MAX: usize = 32;
-
-fn parse_scope(scope: &str) -> Result<String, Problem> {
-    let name = match scope {
-        "telemetry" => "telemetry:read",
-        "events" => "events:read",
-        "logs" => "logs:read",
-        "state" => "state:read",
-        "presence" => "presence:read",
-        "commands" => "commands:read",
-        "updates" => "update:read",
-        other => other,
-    };
-    // Every command at once is the owner's and members'; a technician's are named one by one.
-    match TechnicianScope::from_name(name) {
-        Some(scope) if scope != TechnicianScope::CommandsSend => Ok(scope.name().into_owned()),
-        _ => Err(Problem::invalid_request(format!(
-            "{scope:?} is no scope of a technician: there are telemetry, events, logs, state, presence, commands, updates and command:<name>."
-        ))),
-    }
-}
-
-/// When a grant ends: in the future, a technician's within a year.
-pub(super) fn parse_until(role: GrantRole, until: Option<&str>) -> Result<Option<OffsetDateTime>, Problem> {
-    let until = parse_time("until", until)?;
-    let now = OffsetDateTime::now_utc();
-    match until {
-        Some(until) if until <= now => Err(Problem::invalid_request("until is in the past.")),
-        Some(until) if role == GrantRole::Technician && until > now + Duration::days(366) => {
-            Err(Problem::invalid_request("A technician's grant ends within a year."))
-        }
-        None if role == GrantRole::Technician => {
-            Err(Problem::invalid_request("Say in `until` when the technician's grant ends."))
-        }
-        until => Ok(until),
-    }
-}
-
-/// An address that can stand in a mail's header and in a list: one @, no spaces, nothing hidden. Whether it exists, the mail will tell.
-fn parse_email(text: &str) -> Result<String, Problem> {
-    let text = text.trim();
-    let usable =
-        |c: char| !c.is_control() && !c.is_whitespace() && !matches!(c, '<' | '>' | ',' | ';' | '"' | '(' | ')' | '\\');
-    match text.split_once('@') {
-        Some((local, domain))
-            if !local.is_empty()
-                && domain.contains('.')
-                && !domain.contains('@')
-                && text.len() <= 254
-                && text.chars().all(usable) =>
-        {
-            Ok(text.to_owned())
-        }
-        _ => Err(Problem::invalid_request("email is an address such as otto@example.com.")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn attack_an_address_begins_no_other_header() {
-        let check = |text: &str, good: bool| assert_eq!(parse_email(text).is_ok(), good, "{text:?}");
-        check("otto@example.com", true);
-        check("o.t-t+o@mail.example.com", true);
-        for bad in
-            ["", "otto", "otto@", "@example.com", "a@b@c.d", "a@b.c\r\nBcc: x@y.z", "a b@c.d", "a@b.c,d@e.f", "<a@b.c>"]
-        {
-            check(bad, false);
-        }
-    }
-
-    #[test]
-    fn a_technician_has_named_scopes_and_an_end() {
-        let scopes = |names: &[&str]| {
-            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-            parse_scopes(GrantRole::Technician, &names).ok()
-        };
-        assert_eq!(
-            scopes(&["telemetry", "telemetry:read", "command:start"]).unwrap(),
-            ["command:start", "telemetry:read"]
-        );
-        for bad in
-            [&[][..], &["everything"], &["commands:send"], &["command:a b"], &["command:"], &["command:+"], &["*"]]
-        {
-            assert_eq!(scopes(bad), None, "{bad:?}");
-        }
-        assert!(parse_scopes(GrantRole::Guest, &["telemetry".to_owned()]).is_err());
-        assert!(parse_until(GrantRole::Technician, None).is_err());
-        assert!(parse_until(GrantRole::Technician, Some("2020-01-01T00:00:00Z")).is_err());
-        assert!(parse_until(GrantRole::Technician, Some("2120-01-01T00:00:00Z")).is_err());
-        assert!(parse_until(GrantRole::Guest, None).unwrap().is_none());
-    }
 }

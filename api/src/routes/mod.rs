@@ -1,6 +1,8 @@
 //! The routes. Each is declared once, by its handler: path, method, answers and documentation; and in [`table`], with who may use it.
 
+mod acceptance;
 mod account;
+mod account_apps;
 mod authority;
 mod certificates;
 mod claims;
@@ -21,6 +23,7 @@ mod shadow;
 mod status;
 mod stream;
 mod table;
+mod terms;
 mod text;
 mod version;
 
@@ -37,6 +40,7 @@ use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use table::operator_routes;
 pub use table::{RouteRule, route_rules};
 
 use crate::house::{HttpRules, keep_house};
@@ -139,8 +143,7 @@ impl Modify for Security {
             "enrolment",
             scheme(HttpAuthScheme::Basic, "The device's id as user name, its one-time enrolment secret as password."),
         );
-        let scopes = [Scope::DevicesRead, Scope::DevicesWrite, Scope::CommandsSend, Scope::Account];
-        let scopes = Scopes::from_iter(scopes.map(|scope| (scope.as_str(), scope.meaning())));
+        let scopes = Scopes::from_iter(Scope::ALL.map(|scope| (scope.as_str(), scope.meaning())));
         let code = AuthorizationCode::new("/oauth2/authorize", "/oauth2/token", scopes);
         components.add_security_scheme("oauth", SecurityScheme::OAuth2(OAuth2::new([Flow::AuthorizationCode(code)])));
         let mutual = "The certificate that is in force, in the TLS handshake.";

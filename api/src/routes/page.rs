@@ -1,10 +1,16 @@
 //! Paging, as every list has it.
 
-use mooring_store::{Cursor, PageRequest};
+use axum::Json;
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use mooring_store::{Cursor, Page, PageRequest, StoreError};
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use crate::Problem;
+use crate::access::DeviceAccess;
 
 /// Which page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -41,10 +47,21 @@ pub(super) struct PageBody<T> {
 }
 
 impl<T> PageBody<T> {
-    pub(super) fn new<S>(page: mooring_store::Page<S>, item: impl Fn(S) -> T) -> Self {
+    pub(super) fn new<S>(page: Page<S>, item: impl Fn(S) -> T) -> Self {
         Self {
             items: page.items.into_iter().map(item).collect(),
             next: page.next.map(|cursor| cursor.as_str().to_owned()),
         }
     }
+}
+
+/// A page of what hangs on a device, from the time on that the caller may see: what an owner before made is none of it.
+pub(super) async fn of_device<S, T: From<S>>(
+    access: &DeviceAccess,
+    query: Result<Query<PageQuery>, QueryRejection>,
+    list: impl AsyncFnOnce(Uuid, OffsetDateTime, &PageRequest) -> Result<Page<S>, StoreError>,
+) -> Result<Json<PageBody<T>>, Problem> {
+    let Query(query) = query?;
+    let page = list(access.device.id, access.since(), &query.request()?).await?;
+    Ok(Json(PageBody::new(page, Into::into)))
 }

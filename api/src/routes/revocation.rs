@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::caller::Caller;
 use crate::revocation::{Order, Reason, Receipt, Target};
-use crate::{ApiContext, Problem};
+use crate::{OperatorContext, Problem};
 
 /// How a certificate is to be taken back.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -55,7 +55,7 @@ pub(crate) struct RetirementRequest {
     security(("token" = []))
 )]
 pub(super) async fn revoke(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     caller: Caller,
     serial: Result<Path<String>, PathRejection>,
     body: Result<Json<RevocationRequest>, JsonRejection>,
@@ -89,7 +89,7 @@ pub(super) async fn revoke(
     security(("token" = []))
 )]
 pub(super) async fn retire(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     caller: Caller,
     id: Result<Path<Uuid>, PathRejection>,
     body: Result<Json<RetirementRequest>, JsonRejection>,

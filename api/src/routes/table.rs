@@ -1,6 +1,7 @@
 //! Every route, declared once: its handler, the scopes that a token needs, and whose the thing is that its path names. The router is made of this
 //! table, and so is its description; each route stands behind a guard that keeps what the table says.
 
+use axum::extract::FromRef;
 use axum::middleware;
 use serde_json::{Map, Value, json};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -8,18 +9,18 @@ use utoipa_axum::routes;
 
 use super::operator;
 use super::{
-    account, authority, certificates, claims, commands, devices, est, events, grants, history, invites, late_renewal,
-    organisations, revocation, rooms, shadow, status, stream,
+    acceptance, account, account_apps, authority, certificates, claims, commands, devices, est, events, grants, history, invites,
+    late_renewal, organisations, revocation, rooms, shadow, status, stream,
 };
-use crate::ApiContext;
 use crate::caller::Scope;
 use crate::guard::{Need, Rule, guard};
+use crate::{ApiContext, OperatorContext};
 
 /// What is declared of some handlers that share a path.
-struct Declared {
+struct Declared<S = ApiContext> {
     scopes: &'static [Scope],
     rule: Rule,
-    routes: fn() -> UtoipaMethodRouter<ApiContext>,
+    routes: fn() -> UtoipaMethodRouter<S>,
 }
 
 /// A route as others see it, for tests and documentation.
@@ -43,13 +44,11 @@ macro_rules! declare {
 
 fn table() -> Vec<Declared> {
     use Need::{Command, Look, Own as Owner, See, State, Steer, Telemetry};
-    use Rule::{Device, Operator, Own, Proof, Public, Thing};
-    declare! {
+    use Rule::{Device, Own, Proof, Public, Thing};
+    let mut declared = declare! {
         // Certificates: the proof is a secret, a certificate or an operator's token.
         certificates::sign => Proof, [];
         late_renewal::see, late_renewal::confirm => Device(Owner), [DevicesWrite];
-        revocation::revoke => Operator, [];
-        revocation::retire => Operator, [];
         authority::bundle => Public, [];
         est::ca_certificates => Public, [];
         est::simple_enrol => Proof, [];
@@ -82,7 +81,7 @@ fn table() -> Vec<Declared> {
         invites::transfer => Device(Owner), [DevicesWrite];
         invites::mine => Own, [DevicesRead];
         invites::cancel => Thing, [DevicesWrite];
-        invites::accept => Own, [DevicesWrite];
+        acceptance::accept => Own, [DevicesWrite];
         grants::of_device => Device(Owner), [DevicesRead];
         grants::accesses => Device(Owner), [DevicesRead];
         grants::mine => Own, [DevicesRead];
@@ -102,24 +101,60 @@ fn table() -> Vec<Declared> {
         account::offer_totp => Own, [Account];
         account::confirm_totp => Own, [Account];
         account::new_recovery_codes => Own, [Account];
+        account_apps::list => Own, [Account];
+        account_apps::withdraw => Thing, [Account];
         account::export => Own, [Account];
         account::delete => Own, [Account];
+    };
+    declared.extend(operator_table());
+    declared
+}
 
-        operator::devices::search => Operator, [];
+/// What operators alone do: also without a server, on what its database keeps.
+fn operator_table<S>() -> Vec<Declared<S>>
+where
+    S: Clone + Send + Sync + 'static,
+    OperatorContext: FromRef<S>,
+{
+    use Rule::Operator;
+    declare! {
+        revocation::revoke => Operator, [];
+        revocation::retire => Operator, [];
+
+        operator::devices::search, operator::making::create => Operator, [];
         operator::devices::tag => Operator, [];
-        operator::devices::claim_code => Operator, [];
         operator::devices::certificates => Operator, [];
+        operator::secrets::claim_code => Operator, [];
+        operator::secrets::set_password, operator::secrets::remove_password => Operator, [];
+        operator::secrets::confirm_late_renewal => Operator, [];
+        operator::secrets::revoke_certificates => Operator, [];
         operator::groups::list, operator::groups::create => Operator, [];
         operator::groups::devices => Operator, [];
         operator::groups::delete => Operator, [];
         operator::users::search, operator::users::create => Operator, [];
         operator::users::one, operator::users::change => Operator, [];
-        operator::users::list_tokens => Operator, [];
-        operator::users::revoke_token => Operator, [];
+        operator::tokens::list_tokens, operator::tokens::create_token => Operator, [];
+        operator::tokens::revoke_token => Operator, [];
+        operator::oauth_clients::list, operator::oauth_clients::create => Operator, [];
+        operator::oauth_clients::remove => Operator, [];
+        operator::batches::list, operator::batches::create => Operator, [];
+        operator::batches::one, operator::batches::change => Operator, [];
         operator::sessions::list, operator::sessions::end => Operator, [];
         operator::audit::list => Operator, [];
         grants::search => Operator, [];
     }
+}
+
+/// The operators' routes, without a guard: for those whom the way that they come vouches for.
+pub(crate) fn operator_routes<S>(mut router: OpenApiRouter<S>) -> OpenApiRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+    OperatorContext: FromRef<S>,
+{
+    for Declared { routes, .. } in operator_table() {
+        router = router.routes(routes());
+    }
+    router
 }
 
 /// The router of the table, each route behind its guard.
@@ -162,6 +197,7 @@ pub(super) fn complete(description: &mut Value) {
     for route in route_rules() {
         let place = format!("/paths/{}/{}", escaped(&route.path), route.method.to_lowercase());
         let Some(operation) = description.pointer_mut(&place).and_then(Value::as_object_mut) else { continue };
+        operation.insert("operationId".to_owned(), operation_id(&route).into());
         let has_body = operation.contains_key("requestBody");
         match route.rule {
             Rule::Public | Rule::Proof => {}
@@ -180,6 +216,13 @@ pub(super) fn complete(description: &mut Value) {
         }
         // Each answer with a body that is no problem has the headers of all answers; they are told once, in the text of the description.
     }
+}
+
+/// Names an operation among all of the description (OpenAPI 3.1, 4.8.10.1): `get_devices_by_device_id`. Names of handlers are unique in their module alone.
+fn operation_id(route: &RouteRule) -> String {
+    let path = route.path.trim_start_matches("/v1/").replace('{', "by_").replace('}', "");
+    let name: String = path.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    format!("{}_{}", route.method.to_lowercase(), name.trim_matches('_'))
 }
 
 /// The answers that a route may give besides its own.
@@ -265,6 +308,18 @@ mod tests {
         let missing: Vec<_> = routes.difference(&ruled).collect();
         assert!(missing.is_empty(), "{missing:?}");
         assert_eq!(ruled.len() - routes.len(), 2, "those that are not described: the description itself, and /mqtt");
+    }
+
+    #[test]
+    fn each_operation_has_a_name_of_its_own() {
+        let described: Value = serde_json::from_str(&super::super::openapi_json()).unwrap();
+        let mut names = BTreeSet::new();
+        for methods in described["paths"].as_object().unwrap().values() {
+            for operation in methods.as_object().unwrap().values() {
+                let name = operation["operationId"].as_str().unwrap().to_owned();
+                assert!(names.insert(name.clone()), "{name}");
+            }
+        }
     }
 
     #[test]

@@ -1,19 +1,27 @@
 //! What can be typed.
 
+mod acl;
+mod ca;
+mod device;
+#[cfg(test)]
+mod effects;
 mod identity;
 mod oauth;
 mod passwords;
+mod people;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use mooring_api::Reason;
-use uuid::Uuid;
+use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use acl::{AclAction, AclCommand, ImportCommand};
+pub(crate) use ca::{CaCommand, Intermediate, RevocationTarget};
+pub(crate) use device::{DeviceCommand, RevocationArgs};
 pub(crate) use identity::{AuditCommand, BatchCommand, DbCommand, FactoryCommand, TrustCommand};
 pub(crate) use oauth::{CreateClient, OauthClientCommand, OauthCommand};
 pub(crate) use passwords::PasswordsCommand;
+pub(crate) use people::{TokenCommand, UserCommand};
 
 /// An MQTT broker that knows its devices.
 #[derive(Debug, Parser)]
@@ -90,6 +98,22 @@ pub(crate) struct ConfigArgs {
     pub(crate) data_dir: Option<PathBuf>,
 }
 
+/// Which server is meant: the one that runs on the data directory; none runs, its database; or one elsewhere.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct OperatorArgs {
+    #[command(flatten)]
+    pub(crate) local: ConfigArgs,
+    /// A server elsewhere, by the address of its API (https://mooring.example:8443), with an operator's token.
+    #[arg(long, value_name = "URL", env = "MOORING_SERVER")]
+    pub(crate) server: Option<String>,
+    /// The file with the token for --server; without it, it is in MOORING_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The root certificate, PEM, that the certificate of --server comes from; without it, ca.pem of the data directory.
+    #[arg(long, value_name = "FILE", env = "MOORING_SERVER_CA")]
+    pub(crate) server_ca: Option<PathBuf>,
+}
+
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DemoArgs {
     /// End by itself after this time (30s, 2m); exit 0 only if each device was enrolled, heard, commanded and stored.
@@ -101,322 +125,6 @@ pub(crate) struct DemoArgs {
     /// Take free ports even when 8883, 8443 and 9090 are free.
     #[arg(long)]
     pub(crate) free_ports: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DeviceCommand {
-    /// Make devices: prints id, one-time enrolment secret and claim code of each. They are shown this once.
-    Create {
-        /// What they are.
-        #[arg(long)]
-        model: String,
-        /// How many.
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-        count: u32,
-        /// The batch (`mooring batch create`), whose quota and end they have to keep.
-        #[arg(long)]
-        batch: Option<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Make a claim code for a device, such as one that enrolled itself with its manufacturer's certificate. It is shown this once.
-    ClaimCode {
-        /// Its id.
-        id: Uuid,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Give a device a password (see authentication.device_password), or take it. It is shown this once; the one before is no longer good.
-    Password {
-        /// Its id.
-        id: Uuid,
-        /// Take it, and make no other.
-        #[arg(long)]
-        remove: bool,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Let a device that slept past the end of its certificate renew it, where certificates.grace_confirmation asks for that.
-    ConfirmRenewal {
-        /// Its id.
-        id: Uuid,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Put a device out of service for good: revokes its certificates, closes its connections, ends all rights over it.
-    Retire {
-        /// Its id.
-        id: Uuid,
-        #[command(flatten)]
-        how: RevocationArgs,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Put tags in the place of a device's; without any, it has none.
-    Tag {
-        /// Its id.
-        id: Uuid,
-        /// Each 1 to 64 letters, digits, `-`, `_`, `.` or `/`.
-        tags: Vec<String>,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// List devices.
-    List {
-        /// Only those with this tag; may be repeated.
-        #[arg(long)]
-        tag: Vec<String>,
-        /// Only those that this search finds: `model:washer online:yes claimed:no front`.
-        #[arg(long, default_value = "")]
-        find: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum CaCommand {
-    /// Make the authority, as the first start of the server would.
-    Init {
-        /// Below a company's root: makes the intermediates' keys and signing requests; `ca import-chain` brings what was signed.
-        #[arg(long)]
-        external: bool,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Bring the certificates that a company's authority signed for our intermediates, each with those above it up to the root.
-    ImportChain {
-        /// The files, PEM.
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Show the root and the intermediates, until when they are valid, and how their keys are kept.
-    Status(ConfigArgs),
-    /// Make a new intermediate: it signs once the server got SIGHUP, and the one before it is trusted until it ends.
-    RotateIntermediate {
-        /// Which.
-        which: Intermediate,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Encrypt the keys that are not encrypted yet, with certificates.key_file or MOORING_CA_PASSPHRASE_FILE.
-    Encrypt(ConfigArgs),
-    /// Copy the root's key, as it is kept, to a file to be stored elsewhere.
-    Export {
-        /// The file to write.
-        #[arg(long, value_name = "FILE")]
-        root_key: PathBuf,
-        /// Then take it away from here: signing goes on, rotating an intermediate needs it back.
-        #[arg(long)]
-        remove: bool,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Manufacturers whose devices enrol themselves.
-    #[command(subcommand)]
-    Trust(TrustCommand),
-    /// Bring the root's key back.
-    Import {
-        /// The file that `ca export` wrote.
-        #[arg(long, value_name = "FILE")]
-        root_key: PathBuf,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Revoke a certificate, or all of a device: connections close at once, later handshakes are refused.
-    Revoke {
-        #[command(flatten)]
-        what: RevocationTarget,
-        /// Why: keyCompromise, cACompromise, affiliationChanged, superseded, cessationOfOperation, privilegeWithdrawn or unspecified.
-        #[arg(long, default_value = "unspecified")]
-        reason: Reason,
-        #[command(flatten)]
-        how: RevocationArgs,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-}
-
-/// An intermediate, by what it signs.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Intermediate {
-    /// Signs devices.
-    Devices,
-    /// Signs clients of people.
-    Clients,
-    /// Signs servers.
-    Servers,
-}
-
-/// What is revoked.
-#[derive(Debug, ClapArgs)]
-#[group(required = true, multiple = false)]
-pub(crate) struct RevocationTarget {
-    /// The certificate with this serial number, in hexadecimal.
-    #[arg(long)]
-    pub(crate) serial: Option<String>,
-    /// Every certificate of this device. With a new secret it may enrol again.
-    #[arg(long, value_name = "ID")]
-    pub(crate) device: Option<Uuid>,
-}
-
-/// How something is taken back.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct RevocationArgs {
-    /// Also end the sessions, with their subscriptions, queues and wills, and remove what is retained for the device.
-    #[arg(long)]
-    pub(crate) purge: bool,
-    /// Print the receipt as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The admin listener of the running server. Without it: that of the configuration, or the database when no server runs.
-    #[arg(long, env = "MOORING_ADMIN")]
-    pub(crate) admin: Option<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum UserCommand {
-    /// Make an account.
-    Create {
-        /// The name to sign in with.
-        name: String,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// List accounts.
-    List {
-        /// Only those whose name or e-mail address has this in it.
-        #[arg(long, value_name = "TEXT")]
-        find: Option<String>,
-        /// Print JSON, a line an account.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Shut an account: nothing of it works any more, and its connections end within seconds.
-    Disable {
-        /// The name to sign in with.
-        name: String,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Open an account that was shut.
-    Enable {
-        /// The name to sign in with.
-        name: String,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a bearer token: prints it this once.
-    Create {
-        /// The user whom it stands for.
-        #[arg(long, value_name = "NAME", conflicts_with = "operator", required_unless_present = "operator")]
-        user: Option<String>,
-        /// An operator's token: it may do everything.
-        #[arg(long)]
-        operator: bool,
-        /// What a user's token may do.
-        #[arg(long, value_delimiter = ',', default_values_t = ["devices:read", "devices:write", "commands:send"].map(String::from))]
-        scope: Vec<String>,
-        /// What it is for.
-        #[arg(long, default_value = "made with mooring token create")]
-        label: String,
-        /// When it ends (12h, 30d); without it, never.
-        #[arg(long, value_parser = parse_duration)]
-        expires_in: Option<Duration>,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Revoke a token, by its id: requests with it are refused, and the MQTT connections that it opened close at once.
-    Revoke {
-        /// The id that `token create` printed.
-        id: Uuid,
-        /// The admin listener of the running server. Without it: that of the configuration, or the database when no server runs.
-        #[arg(long, env = "MOORING_ADMIN")]
-        admin: Option<String>,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AclCommand {
-    /// Say whether somebody may, and which rule decides; exit 1 when not. Asks rules and database as the server does, without the server.
-    Test {
-        /// Who: an identity, or `device:<id>`, `person:<name>`, `user:<name>` of the password file, `anonymous`.
-        #[arg(long = "as", value_name = "IDENTITY")]
-        who: String,
-        /// What.
-        action: AclAction,
-        /// The topic, or for subscribe a filter.
-        topic: String,
-        /// Rules in the place of acl.file.
-        #[arg(long = "acl", value_name = "FILE")]
-        file: Option<PathBuf>,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// List who can read or write a topic: the device, its owner, whom they let in, and the rules that concern it.
-    Who {
-        /// The topic.
-        topic: String,
-        /// Rules in the place of acl.file.
-        #[arg(long = "acl", value_name = "FILE")]
-        file: Option<PathBuf>,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Try another file of rules on what was decided in the last day: show what it would change; exit 1 when there is anything.
-    Diff {
-        /// The other file.
-        new: PathBuf,
-        /// The rules that it is compared with, in the place of acl.file.
-        #[arg(long = "acl", value_name = "FILE")]
-        file: Option<PathBuf>,
-        #[command(flatten)]
-        config: ConfigArgs,
-    },
-    /// Say what is wrong with a file of rules.
-    Check {
-        /// The file.
-        file: PathBuf,
-    },
-}
-
-/// What somebody wants to do.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum AclAction {
-    Publish,
-    Subscribe,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ImportCommand {
-    /// Make a file of users and one of rules from those of mosquitto; say line by line what can't be taken over.
-    Mosquitto {
-        /// Its `password_file`.
-        #[arg(long, value_name = "FILE", required_unless_present = "acl")]
-        passwd: Option<PathBuf>,
-        /// Its `acl_file`.
-        #[arg(long, value_name = "FILE")]
-        acl: Option<PathBuf>,
-        /// Where `users` and `acl.toml` are written; files that are there are never replaced.
-        #[arg(long, value_name = "DIR", default_value = ".")]
-        out: PathBuf,
-    },
 }
 
 #[derive(Debug, Subcommand)]

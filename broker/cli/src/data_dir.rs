@@ -4,8 +4,9 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, bail};
 
 /// A data directory that this process alone may use; others are refused until it is dropped.
 pub(crate) struct DataDir {
@@ -27,11 +28,18 @@ impl DataDir {
         Ok(Self { path, _lock: lock })
     }
 
-    /// Locks a directory that exists, for a command that works without a server; nothing when a process uses it.
-    pub(crate) fn open_if_free(path: &Path) -> anyhow::Result<Option<Self>> {
+    /// Keeps servers out of a directory that exists while a command works in it; other commands may, too. Nothing when a server runs there.
+    pub(crate) fn share_if_free(path: &Path) -> anyhow::Result<Option<Self>> {
         let path = path.canonicalize().with_context(|| format!("data directory {}", path.display()))?;
-        let lock = try_lock(&path.join("lock"))?;
-        Ok(lock.ok().map(|lock| Self { path, _lock: lock }))
+        let file = path.join("lock");
+        let lock = open_lock(&file)?;
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { path, _lock: lock })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("{}: cannot be locked", file.display()))
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -40,6 +48,11 @@ impl DataDir {
 
     pub(crate) fn authority(&self) -> PathBuf {
         self.path.join("ca")
+    }
+
+    /// Where operators' commands reach the server that runs here.
+    pub(crate) fn operator_socket(&self) -> PathBuf {
+        operator_socket(&self.path)
     }
 
     /// The root certificate, where people find it: devices and tools trust it.
@@ -67,6 +80,11 @@ impl DataDir {
     }
 }
 
+/// The operators' socket of a data directory.
+pub(crate) fn operator_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("admin.sock")
+}
+
 /// The decisions of the last day, for `mooring acl diff`: a line of JSON each.
 pub(crate) fn decisions_file(data_dir: &Path) -> PathBuf {
     data_dir.join("decisions.jsonl")
@@ -77,38 +95,43 @@ pub(crate) fn sqlite_url(data_dir: &Path) -> String {
     format!("sqlite://{}", data_dir.join("mooring.db").display())
 }
 
-fn lock(path: &Path) -> anyhow::Result<File> {
-    try_lock(path)?.map_err(|holder| {
-        let directory = path.parent().unwrap_or(path).display();
-        anyhow!("data directory {directory} is in use by process {holder}: stop it, or use another directory")
-    })
-}
+/// How long a server waits for commands that work in the directory: each takes a moment.
+const COMMANDS_END_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
-/// The lock, or the number of the process that has it.
-fn try_lock(path: &Path) -> anyhow::Result<Result<File, String>> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("{}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => {
-            file.set_len(0)
-                .and_then(|()| write!(file, "{}", std::process::id()))
-                .with_context(|| format!("{}", path.display()))?;
-            Ok(Ok(file))
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let mut file = open_lock(path)?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("{}: cannot be locked", path.display()));
+            }
         }
-        Err(TryLockError::WouldBlock) => {
+        // Commands share the lock, a server does not.
+        let is_with_commands = file.try_lock_shared().is_ok();
+        file.unlock().with_context(|| format!("{}", path.display()))?;
+        if !is_with_commands || began.elapsed() > COMMANDS_END_WITHIN {
             let mut holder = String::new();
             // Only for the message: without the number it still says what is wrong.
             let _ = file.read_to_string(&mut holder);
-            Ok(Err(holder.trim().to_owned()))
+            let (directory, holder) = (path.parent().unwrap_or(path).display(), holder.trim());
+            bail!("data directory {directory} is in use by process {holder}: stop it, or use another directory");
         }
-        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("{}: cannot be locked", path.display())),
+        std::thread::sleep(LOOK_AGAIN_AFTER);
     }
+    file.set_len(0)
+        .and_then(|()| write!(file, "{}", std::process::id()))
+        .with_context(|| format!("{}", path.display()))?;
+    Ok(file)
+}
+
+fn open_lock(path: &Path) -> anyhow::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).with_context(|| format!("{}", path.display()))
 }
 
 /// Writes a file that holds the new text whole or, after a crash, what it held before.
@@ -132,6 +155,21 @@ mod tests {
         assert!(error.contains(&format!("in use by process {}", std::process::id())), "{error}");
         drop(first);
         DataDir::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn commands_share_a_directory_and_a_server_waits_for_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let command = DataDir::share_if_free(directory.path()).unwrap().unwrap();
+        let other = DataDir::share_if_free(directory.path()).unwrap().unwrap();
+        drop(other);
+        let path = directory.path().to_owned();
+        let server = std::thread::spawn(move || DataDir::open(&path));
+        drop(command);
+        let server = server.join().unwrap().unwrap();
+        assert!(DataDir::share_if_free(directory.path()).unwrap().is_none());
+        drop(server);
+        assert!(DataDir::share_if_free(directory.path()).unwrap().is_some());
     }
 
     #[test]

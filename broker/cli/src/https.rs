@@ -1,8 +1,9 @@
-//! A small HTTP client: the demonstration's owner speaks to the API with it, `ctl` to the admin listener.
+//! A small HTTP client: the demonstration's owner speaks to the API with it, operators' commands to the server, `ctl` to the admin listener.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::SendRequest;
@@ -12,15 +13,22 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
 /// Where requests go, and with which credentials.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
     address: String,
-    tls: Option<Tls>,
+    way: Way,
     token: Option<String>,
+}
+
+#[derive(Clone)]
+enum Way {
+    Plain,
+    Tls(Tls),
+    Unix(PathBuf),
 }
 
 #[derive(Clone)]
@@ -38,19 +46,27 @@ pub(crate) struct Answer {
 impl HttpClient {
     /// Plain HTTP, for loopback.
     pub(crate) fn plain(address: &str) -> Self {
-        Self { address: address.to_owned(), tls: None, token: None }
+        Self { address: address.to_owned(), way: Way::Plain, token: None }
     }
 
-    /// HTTPS to a server whose certificate is for `name` and comes from this root, with a bearer token.
+    /// Plain HTTP over a Unix socket.
+    pub(crate) fn unix(path: &Path) -> Self {
+        Self { address: "localhost".to_owned(), way: Way::Unix(path.to_owned()), token: None }
+    }
+
+    /// HTTPS to a server whose certificate is for `name` and comes from one of these roots, with a bearer token.
     pub(crate) fn with_token(address: &str, name: &str, root_pem: &str, token: &str) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(root_pem.as_bytes())?)?;
+        for root in CertificateDer::pem_slice_iter(root_pem.as_bytes()) {
+            roots.add(root?)?;
+        }
+        ensure!(!roots.is_empty(), "there is no root certificate");
         let config = ClientConfig::builder_with_provider(mooring_auth::tls::provider())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
         let tls = Tls { config: Arc::new(config), name: ServerName::try_from(name.to_owned())? };
-        Ok(Self { address: address.to_owned(), tls: Some(tls), token: Some(token.to_owned()) })
+        Ok(Self { address: address.to_owned(), way: Way::Tls(tls), token: Some(token.to_owned()) })
     }
 
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Answer> {
@@ -65,7 +81,7 @@ impl HttpClient {
         self.request(Method::DELETE, path, None).await
     }
 
-    async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+    pub(crate) async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
         let mut request = Request::builder().method(method).uri(path).header("host", &self.address);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -75,28 +91,27 @@ impl HttpClient {
         }
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = request.body(Full::new(Bytes::from(body)))?;
-        let mut sender = self.connect().await.with_context(|| format!("{} can't be reached", self.address))?;
+        let mut sender = self.connect().await.with_context(|| match &self.way {
+            Way::Unix(path) => format!("{}: no server answers", path.display()),
+            Way::Plain | Way::Tls(_) => format!("{} can't be reached", self.address),
+        })?;
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
-        let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("the answer can't be read: {error}"))?.to_bytes();
-        let body = if body.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&body).context("the answer is no JSON")?
-        };
-        Ok(Answer { status, body })
+        Answer::read(status, response.into_body()).await
     }
 
     async fn connect(&self) -> anyhow::Result<SendRequest<Full<Bytes>>> {
+        if let Way::Unix(path) = &self.way {
+            return start(TokioIo::new(UnixStream::connect(path).await?)).await;
+        }
         let socket = TcpStream::connect(&self.address).await?;
         socket.set_nodelay(true)?;
-        match &self.tls {
-            Some(Tls { config, name }) => {
+        match &self.way {
+            Way::Tls(Tls { config, name }) => {
                 let stream = TlsConnector::from(Arc::clone(config)).connect(name.clone(), socket).await?;
                 start(TokioIo::new(stream)).await
             }
-            None => start(TokioIo::new(socket)).await,
+            Way::Plain | Way::Unix(_) => start(TokioIo::new(socket)).await,
         }
     }
 }
@@ -114,6 +129,21 @@ where
 }
 
 impl Answer {
+    /// Reads the rest of an answer, from wherever it comes.
+    pub(crate) async fn read<B>(status: u16, body: B) -> anyhow::Result<Self>
+    where
+        B: hyper::body::Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| anyhow::anyhow!("the answer can't be read: {error}"))?.to_bytes();
+        let body = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&body).context("the answer is no JSON")?
+        };
+        Ok(Self { status, body })
+    }
+
     /// The body of a success; of a refusal, what it says.
     pub(crate) fn expect_success(self) -> anyhow::Result<Value> {
         if (200..300).contains(&self.status) {

@@ -148,6 +148,10 @@ impl Machine {
             "start" => self.start(),
             "pause" => self.pause(),
             "set-program" => self.set_program(arguments),
+            "factory-reset" => {
+                *self = Self::default();
+                Ok(())
+            }
             other => Err(format!("no such command: {other}")),
         };
         match done {
@@ -314,6 +318,18 @@ mod tests {
         assert!(!answer(&mut machine, "start", ""));
         assert!(!answer(&mut machine, "set-program", "{\"program\": \"wool\"}"));
         assert!(!answer(&mut machine, "explode", ""));
+    }
+
+    #[test]
+    fn a_factory_reset_stops_it_and_forgets_what_it_did() {
+        let mut machine = Machine::default();
+        assert!(answer(&mut machine, "set-program", "{\"program\": \"wool\"}"));
+        answer(&mut machine, "start", "");
+        machine.advance(100_000.0);
+        answer(&mut machine, "start", "");
+        assert!(answer(&mut machine, "factory-reset", ""));
+        assert_eq!(machine.reported(), Machine::default().reported());
+        assert_eq!(machine.telemetry(0), Machine::default().telemetry(0));
     }
 
     #[test]

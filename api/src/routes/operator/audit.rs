@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::routes::page::{PageBody, PageQuery};
-use crate::{ApiContext, Problem};
+use crate::{OperatorContext, Problem};
 
 /// A row of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,7 +51,7 @@ impl From<AuditRow> for AuditBody {
     responses((status = 200, description = "A page of rows", body = PageBody<AuditBody>)),
 )]
 pub(in crate::routes) async fn list(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     page: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<PageBody<AuditBody>>, Problem> {
     let Query(page) = page?;

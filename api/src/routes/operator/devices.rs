@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::IntoResponse;
-use mooring_auth::ClaimCode;
 use mooring_store::{Certificate, Device, DeviceQuery, Page};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,7 +21,7 @@ use crate::revocation::Reason;
 use crate::routes::devices::DeviceBody;
 use crate::routes::page::{PageBody, PageQuery};
 use crate::routes::version::{etag, expected_version, stale};
-use crate::{ApiContext, Problem};
+use crate::{OperatorContext, Problem};
 
 /// A device as an operator sees it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,7 +70,7 @@ pub(in crate::routes) struct SearchQuery {
     responses((status = 200, description = "A page of devices", body = PageBody<OperatedDevice>)),
 )]
 pub(in crate::routes) async fn search(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     query: Result<Query<SearchQuery>, QueryRejection>,
     page: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<PageBody<OperatedDevice>>, Problem> {
@@ -83,7 +82,7 @@ pub(in crate::routes) async fn search(
 
 /// A page of devices, with their tags.
 pub(in crate::routes) async fn with_tags(
-    context: &ApiContext,
+    context: &OperatorContext,
     page: Page<Device>,
 ) -> Result<PageBody<OperatedDevice>, Problem> {
     let ids: Vec<Uuid> = page.items.iter().map(|device| device.id).collect();
@@ -112,7 +111,7 @@ pub(in crate::routes) struct TagsRequest {
     responses((status = 200, description = "The device after the change", body = OperatedDevice)),
 )]
 pub(in crate::routes) async fn tag(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     caller: Caller,
     id: Result<Path<Uuid>, PathRejection>,
     headers: HeaderMap,
@@ -125,34 +124,6 @@ pub(in crate::routes) async fn tag(
     let device = context.store.device(id).await?.ok_or_else(|| Problem::not_found("The device is gone."))?;
     let mut tags = context.store.tags_of_devices(&[id]).await?;
     Ok((etag(version), Json(OperatedDevice::new(device, &mut tags))))
-}
-
-/// A claim code: shown this once.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::routes) struct ClaimCodeBody {
-    /// The code.
-    #[schema(example = "7F3K-9QXM-2R8T-W4BN")]
-    claim_code: String,
-}
-
-/// Give a device a further claim code
-///
-/// For one whose code was used, has expired, or cannot be read.
-#[utoipa::path(
-    post, path = "/v1/operator/devices/{device_id}/claim-codes", tag = "operator", params(("device_id" = Uuid, Path)),
-    responses((status = 201, description = "The code", body = ClaimCodeBody)),
-)]
-pub(in crate::routes) async fn claim_code(
-    State(context): State<ApiContext>,
-    caller: Caller,
-    id: Result<Path<Uuid>, PathRejection>,
-) -> Result<impl IntoResponse, Problem> {
-    let Path(id) = id?;
-    let code = ClaimCode::generate().map_err(|_| Problem::internal("The system has no random numbers."))?;
-    let now = OffsetDateTime::now_utc();
-    context.store.add_claim_code(id, &code.hash(), now).await?;
-    context.store.append_audit(&caller.actor(), "device.claim-code", &format!("device:{id}"), &json!({}), now).await?;
-    Ok((StatusCode::CREATED, Json(ClaimCodeBody { claim_code: code.reveal() })))
 }
 
 /// A certificate on record.
@@ -206,7 +177,7 @@ pub(in crate::routes) struct CertificatesBody {
     responses((status = 200, description = "All of them, the newest first", body = CertificatesBody)),
 )]
 pub(in crate::routes) async fn certificates(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<CertificatesBody>, Problem> {
     let Path(id) = id?;

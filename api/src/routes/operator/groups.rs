@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::routes::grants::GONE;
 use crate::routes::page::{PageBody, PageQuery};
 use crate::routes::text;
-use crate::{ApiContext, Problem};
+use crate::{OperatorContext, Problem};
 
 /// A group.
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,7 +60,7 @@ pub(in crate::routes) struct GroupRequest {
     responses((status = 200, description = "A page of groups", body = PageBody<GroupBody>)),
 )]
 pub(in crate::routes) async fn list(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     page: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<PageBody<GroupBody>>, Problem> {
     let Query(page) = page?;
@@ -77,7 +77,7 @@ pub(in crate::routes) async fn list(
     ),
 )]
 pub(in crate::routes) async fn create(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     caller: Caller,
     body: Result<Json<GroupRequest>, JsonRejection>,
 ) -> Result<impl IntoResponse, Problem> {
@@ -99,7 +99,7 @@ pub(in crate::routes) async fn create(
     responses((status = 200, description = "A page of devices", body = PageBody<OperatedDevice>)),
 )]
 pub(in crate::routes) async fn devices(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     id: Result<Path<Uuid>, PathRejection>,
     page: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<PageBody<OperatedDevice>>, Problem> {
@@ -119,7 +119,7 @@ pub(in crate::routes) async fn devices(
     responses((status = 204, description = "It is gone")),
 )]
 pub(in crate::routes) async fn delete(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     caller: Caller,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<StatusCode, Problem> {

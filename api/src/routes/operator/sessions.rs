@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::caller::Caller;
 use crate::routes::page::{PageBody, PageQuery};
-use crate::{ApiContext, Problem};
+use crate::{OperatorContext, Problem};
 
 /// An MQTT session, connected or not.
 #[derive(Debug, Serialize, ToSchema)]
@@ -68,7 +68,7 @@ pub(in crate::routes) struct SessionQuery {
     responses((status = 200, description = "A page of sessions", body = PageBody<SessionBody>)),
 )]
 pub(in crate::routes) async fn list(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     query: Result<Query<SessionQuery>, QueryRejection>,
     page: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<PageBody<SessionBody>>, Problem> {
@@ -80,7 +80,7 @@ pub(in crate::routes) async fn list(
         let of = session.key.identity.as_str();
         identity.as_deref().is_none_or(|wanted| of == wanted || of.rsplit('/').next() == Some(wanted))
     };
-    let mut sessions: Vec<_> = context.node.sessions().await.into_iter().filter(wanted).collect();
+    let mut sessions: Vec<_> = context.server()?.node.sessions().await.into_iter().filter(wanted).collect();
     sessions.sort_by(|a, b| {
         (a.key.identity.as_str(), a.key.client_id.as_str()).cmp(&(b.key.identity.as_str(), b.key.client_id.as_str()))
     });
@@ -117,7 +117,7 @@ pub(in crate::routes) struct EndBody {
     responses((status = 200, description = "What ended", body = EndBody)),
 )]
 pub(in crate::routes) async fn end(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     caller: Caller,
     query: Result<Query<EndQuery>, QueryRejection>,
 ) -> Result<Json<EndBody>, Problem> {
@@ -125,7 +125,8 @@ pub(in crate::routes) async fn end(
     let purge = purge.unwrap_or_default();
     let selector = SessionSelector::Identity(Identity::new(&identity));
     let why = "ended by an operator";
-    let connections_closed = context.node.disconnect(selector, ReasonCode::AdministrativeAction, why, purge).await;
+    let connections_closed =
+        context.server()?.node.disconnect(selector, ReasonCode::AdministrativeAction, why, purge).await;
     let (now, detail) = (OffsetDateTime::now_utc(), json!({"purge": purge, "connections_closed": connections_closed}));
     // What an identity is called is others' text: Postgres has no U+0000.
     let subject = format!("identity:{}", identity.replace('\0', ""));

@@ -1,4 +1,4 @@
-//! Users and tokens as an operator sees them.
+//! Users as an operator sees them.
 #![expect(unused_qualifications, reason = "what the macro makes of two parameter types")]
 
 use axum::Json;
@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use mooring_core::SessionSelector;
 use mooring_protocol::ReasonCode;
-use mooring_store::{NewUser, Token, User};
+use mooring_store::{Page, User};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::caller::Caller;
 use crate::routes::page::{PageBody, PageQuery};
 use crate::routes::text;
-use crate::{ApiContext, Problem, tokens};
+use crate::{OperatorContext, Problem, Sharing, making};
 
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,6 +53,8 @@ impl From<User> for UserBody {
 pub(in crate::routes) struct UserQuery {
     /// A part of the name or the e-mail address.
     query: Option<String>,
+    /// The name to sign in with, whole: at most one user has it.
+    name: Option<String>,
 }
 
 /// Search users
@@ -61,15 +63,21 @@ pub(in crate::routes) struct UserQuery {
     responses((status = 200, description = "A page of users", body = PageBody<UserBody>)),
 )]
 pub(in crate::routes) async fn search(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     query: Result<Query<UserQuery>, QueryRejection>,
     page: Result<Query<PageQuery>, QueryRejection>,
 ) -> Result<Json<PageBody<UserBody>>, Problem> {
-    let (Query(UserQuery { query }), Query(page)) = (query?, page?);
+    let (Query(UserQuery { query, name }), Query(page)) = (query?, page?);
     let page = page.request()?;
-    let users = match query {
-        Some(text) => context.store.search_users(&text, &page).await?,
-        None => context.store.users(&page).await?,
+    let users = match (name, query) {
+        (Some(_), Some(_)) => return Err(Problem::invalid_request("Ask by name or by query, not by both.")),
+        // Postgres has no U+0000, and no name has it.
+        (Some(name), None) if name.contains('\0') => Page { items: Vec::new(), next: None },
+        (Some(name), None) => {
+            Page { items: context.store.user_by_name(&name).await?.into_iter().collect(), next: None }
+        }
+        (None, Some(text)) => context.store.search_users(&text, &page).await?,
+        (None, None) => context.store.users(&page).await?,
     };
     Ok(Json(PageBody::new(users, Into::into)))
 }
@@ -94,16 +102,12 @@ pub(in crate::routes) struct UserRequest {
     ),
 )]
 pub(in crate::routes) async fn create(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     caller: Caller,
     body: Result<Json<UserRequest>, JsonRejection>,
 ) -> Result<impl IntoResponse, Problem> {
     let Json(UserRequest { name }) = body?;
-    let now = OffsetDateTime::now_utc();
-    let new = NewUser { id: Uuid::now_v7(), name: text::name(&name)?, email: None };
-    let user = context.store.create_user(&new, now).await?;
-    let detail = json!({"name": user.name});
-    context.store.append_audit(&caller.actor(), "user.create", &format!("user:{}", user.id), &detail, now).await?;
+    let user = making::make_user(&context.store, &text::name(&name)?, &caller.actor()).await?;
     Ok((StatusCode::CREATED, Json(UserBody::from(user))))
 }
 
@@ -113,7 +117,7 @@ pub(in crate::routes) async fn create(
     responses((status = 200, description = "The user", body = UserBody)),
 )]
 pub(in crate::routes) async fn one(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     id: Result<Path<Uuid>, PathRejection>,
 ) -> Result<Json<UserBody>, Problem> {
     let Path(id) = id?;
@@ -136,7 +140,7 @@ pub(in crate::routes) struct UserPatch {
     responses((status = 200, description = "The user after the change", body = UserBody)),
 )]
 pub(in crate::routes) async fn change(
-    State(context): State<ApiContext>,
+    State(context): State<OperatorContext>,
     caller: Caller,
     id: Result<Path<Uuid>, PathRejection>,
     patch: Result<Json<UserPatch>, JsonRejection>,
@@ -144,83 +148,24 @@ pub(in crate::routes) async fn change(
     let (Path(id), Json(UserPatch { disabled })) = (id?, patch?);
     let now = OffsetDateTime::now_utc();
     let user = context.store.set_user_disabled(id, disabled, now).await?;
-    for identity in context.rights.user_identities(id) {
-        if disabled {
-            context.rights.block(identity.clone());
-            let selector = SessionSelector::Identity(identity);
-            context.node.disconnect(selector, ReasonCode::NotAuthorized, "the account is shut", false).await;
-        } else {
-            context.rights.unblock(&identity);
-        }
+    if let Some(live) = &context.live {
+        bring_in_force(live, id, disabled).await;
     }
-    context.sharing.streams.rights_changed();
     let action = if disabled { "user.disable" } else { "user.enable" };
     context.store.append_audit(&caller.actor(), action, &format!("user:{id}"), &json!({}), now).await?;
     Ok(Json(user.into()))
 }
 
-/// A token, without its secret.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::routes) struct TokenBody {
-    /// Its id.
-    id: Uuid,
-    /// The user whom it stands for; absent for an operator's.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<Uuid>,
-    /// What it may do.
-    #[schema(example = json!(["devices:read"]))]
-    scopes: Vec<String>,
-    /// What its maker calls it.
-    label: String,
-    /// When it was made.
-    #[serde(with = "time::serde::rfc3339")]
-    created_at: OffsetDateTime,
-    /// When it ends.
-    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    expires_at: Option<OffsetDateTime>,
-    /// When it was revoked.
-    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
-    revoked_at: Option<OffsetDateTime>,
-}
-
-impl From<Token> for TokenBody {
-    fn from(token: Token) -> Self {
-        let Token { id, user, scopes, label, created_at, expires_at, revoked_at } = token;
-        Self { id, user, scopes, label, created_at, expires_at, revoked_at }
+/// Connections of a shut account end at once, and no other begins.
+async fn bring_in_force(live: &Sharing, user: Uuid, disabled: bool) {
+    for identity in live.rights.user_identities(user) {
+        if disabled {
+            live.rights.block(identity.clone());
+            let selector = SessionSelector::Identity(identity);
+            live.node.disconnect(selector, ReasonCode::NotAuthorized, "the account is shut", false).await;
+        } else {
+            live.rights.unblock(&identity);
+        }
     }
-}
-
-/// List API tokens
-#[utoipa::path(
-    get, path = "/v1/operator/tokens", tag = "operator", params(PageQuery),
-    responses((status = 200, description = "A page of tokens", body = PageBody<TokenBody>)),
-)]
-pub(in crate::routes) async fn list_tokens(
-    State(context): State<ApiContext>,
-    page: Result<Query<PageQuery>, QueryRejection>,
-) -> Result<Json<PageBody<TokenBody>>, Problem> {
-    let Query(page) = page?;
-    Ok(Json(PageBody::new(context.store.tokens(&page.request()?).await?, Into::into)))
-}
-
-/// What revoking a token did.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::routes) struct TokenEnd {
-    /// MQTT connections that it had opened.
-    connections_closed: usize,
-}
-
-/// Revoke an API token
-#[utoipa::path(
-    delete, path = "/v1/operator/tokens/{token_id}", tag = "operator", params(("token_id" = Uuid, Path)),
-    responses((status = 200, description = "It is good no more", body = TokenEnd)),
-)]
-pub(in crate::routes) async fn revoke_token(
-    State(context): State<ApiContext>,
-    caller: Caller,
-    id: Result<Path<Uuid>, PathRejection>,
-) -> Result<Json<TokenEnd>, Problem> {
-    let Path(id) = id?;
-    let connections_closed = tokens::revoke_token(&context.store, Some(&context.node), id, &caller.actor()).await?;
-    Ok(Json(TokenEnd { connections_closed }))
+    live.streams.rights_changed();
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, OperatorArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BatchCommand {
@@ -25,7 +25,7 @@ pub(crate) enum BatchCommand {
         #[arg(long, value_parser = parse_until)]
         until: OffsetDateTime,
         #[command(flatten)]
-        config: ConfigArgs,
+        config: OperatorArgs,
     },
     /// Give a batch another quota or another end.
     Change {
@@ -38,7 +38,7 @@ pub(crate) enum BatchCommand {
         #[arg(long, value_parser = parse_until)]
         until: Option<OffsetDateTime>,
         #[command(flatten)]
-        config: ConfigArgs,
+        config: OperatorArgs,
     },
     /// List batches: quota, devices made and enrolled, and what was kept out.
     List {
@@ -46,7 +46,7 @@ pub(crate) enum BatchCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        config: ConfigArgs,
+        config: OperatorArgs,
     },
     /// Show a batch, and each device beyond its quota or date, each that is in two logs, each label printed again.
     Show {
@@ -56,14 +56,14 @@ pub(crate) enum BatchCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        config: ConfigArgs,
+        config: OperatorArgs,
     },
     /// Print the order of a batch: a station makes its devices by it.
     Order {
         /// Which.
         name: String,
         #[command(flatten)]
-        config: ConfigArgs,
+        config: OperatorArgs,
     },
 }
 
@@ -179,6 +179,16 @@ pub(crate) enum TrustCommand {
         /// The batch.
         #[arg(long)]
         batch: String,
+        #[command(flatten)]
+        config: ConfigArgs,
+    },
+    /// Load a manufacturer's revocation list: a device whose certificate is on it does not enrol.
+    Crl {
+        /// The list, PEM or DER.
+        file: PathBuf,
+        /// The certificate that signed it, PEM, when that is not a registered authority but one below it.
+        #[arg(long)]
+        issuer: Option<PathBuf>,
         #[command(flatten)]
         config: ConfigArgs,
     },

@@ -2,7 +2,7 @@
 
 use clap::{Args as ClapArgs, Subcommand};
 
-use super::ConfigArgs;
+use super::OperatorArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum OauthCommand {
@@ -21,14 +21,14 @@ pub(crate) enum OauthClientCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        config: ConfigArgs,
+        config: OperatorArgs,
     },
     /// Remove a client: everything that people have let it have ends within a second.
     Remove {
         /// Its id.
         id: String,
         #[command(flatten)]
-        config: ConfigArgs,
+        config: OperatorArgs,
     },
 }
 
@@ -55,6 +55,9 @@ pub(crate) struct CreateClient {
     /// The most that it can be given.
     #[arg(long, value_delimiter = ',', default_values_t = ["openid", "profile", "email", "offline_access", "devices:read"].map(String::from))]
     pub(crate) scope: Vec<String>,
+    /// Its tokens have to be bound to a key of its own (DPoP, RFC 9449).
+    #[arg(long)]
+    pub(crate) requires_dpop: bool,
     /// Screens without a keyboard may ask (RFC 8628).
     #[arg(long)]
     pub(crate) device_code: bool,
@@ -68,5 +71,5 @@ pub(crate) struct CreateClient {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) config: ConfigArgs,
+    pub(crate) config: OperatorArgs,
 }

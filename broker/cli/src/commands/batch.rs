@@ -2,16 +2,17 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use mooring_store::{Batch, BatchFinding, NewBatch, Store};
+use mooring_store::BatchFinding;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{open_store, runtime};
+use super::{load_config, runtime};
 use crate::args::BatchCommand;
+use crate::operator::{OperatorApi, encoded, text};
 use crate::output;
 use crate::station::BatchOrder;
 
@@ -19,54 +20,44 @@ pub(super) fn run(command: BatchCommand) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         match command {
             BatchCommand::Create { name, model, quota, until, config } => {
-                let (_, store) = open_store(&config).await?;
-                let now = OffsetDateTime::now_utc();
-                anyhow::ensure!(until > now, "--until: {until} is over");
-                store.create_batch(&NewBatch { name: name.clone(), model: model.clone(), quota, until }, now).await?;
-                let detail = json!({"model": model, "quota": quota, "until": until.unix_timestamp()});
-                store.append_audit("operator", "batch.create", &format!("batch:{name}"), &detail, now).await?;
+                let api = OperatorApi::open(&config).await?;
+                let wish = json!({"name": name, "model": model, "quota": quota, "until": until.format(&Rfc3339)?});
+                api.post(BATCHES, &wish).await?;
                 output::line(format_args!("Batch {name}: {quota} devices of the model {model}, until {until}."));
                 output::line(format_args!(
                     "Next: mooring device create --model {model} --batch {name}, or mooring batch order {name} for a station."
                 ));
             }
             BatchCommand::Change { name, quota, until, config } => {
-                let (_, store) = open_store(&config).await?;
-                store.change_batch(&name, quota, until).await?;
-                let detail = json!({"quota": quota, "until": until.map(OffsetDateTime::unix_timestamp)});
-                let now = OffsetDateTime::now_utc();
-                store.append_audit("operator", "batch.change", &format!("batch:{name}"), &detail, now).await?;
-                output::line(table(&[find(&store, &name).await?]));
+                let until = until.map(|until| until.format(&Rfc3339)).transpose()?;
+                let wish = json!({"quota": quota, "until": until});
+                let changed = OperatorApi::open(&config).await?.patch(&path(&name), &wish).await?;
+                output::line(table(&[changed]));
             }
             BatchCommand::List { json, config } => {
-                let (_, store) = open_store(&config).await?;
-                let batches = store.batches().await?;
+                let batches = OperatorApi::open(&config).await?.get(BATCHES).await?;
+                let batches = batches.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
                 if json {
-                    batches.iter().try_for_each(|batch| batch_json(batch).map(output::line))?;
+                    batches.iter().for_each(output::line);
                 } else {
                     output::line(table(&batches));
                 }
             }
             BatchCommand::Show { name, json, config } => {
-                let (_, store) = open_store(&config).await?;
-                let batch = find(&store, &name).await?;
-                let findings = store.batch_findings(&name).await?;
+                let batch = OperatorApi::open(&config).await?.get(&path(&name)).await?;
                 if json {
-                    let mut shown = batch_json(&batch)?;
-                    let rows = findings.iter().map(finding_json).collect::<anyhow::Result<Vec<_>>>()?;
-                    if let Some(fields) = shown.as_object_mut() {
-                        fields.insert("found".to_owned(), Value::Array(rows));
-                    }
-                    output::line(serde_json::to_string_pretty(&shown)?);
+                    output::line(serde_json::to_string_pretty(&batch)?);
                 } else {
+                    let found = batch.get("found").and_then(Value::as_array).cloned().unwrap_or_default();
                     output::line(table(&[batch]));
-                    print_findings(&findings);
+                    print_findings(&found);
                 }
             }
             BatchCommand::Order { name, config } => {
-                let (settings, store) = open_store(&config).await?;
-                let Batch { name, model, quota, until, .. } = find(&store, &name).await?;
-                let enrolment_days = settings.certificates.enrolment_days;
+                let enrolment_days = load_config(&config.local)?.certificates.enrolment_days;
+                let batch: OrderedBatch =
+                    serde_json::from_value(OperatorApi::open(&config).await?.get(&path(&name)).await?)?;
+                let OrderedBatch { name, model, quota, until } = batch;
                 output::text(&BatchOrder { name, model, quota, until, enrolment_days }.to_json()?);
             }
         }
@@ -74,54 +65,47 @@ pub(super) fn run(command: BatchCommand) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn find(store: &Store, name: &str) -> anyhow::Result<Batch> {
-    store.batch(name).await?.with_context(|| format!("there is no batch {name:?}"))
+const BATCHES: &str = "/v1/operator/batches";
+
+fn path(name: &str) -> String {
+    format!("{BATCHES}/{}", encoded(name))
 }
 
-fn table(batches: &[Batch]) -> Table {
+/// What an order needs of a batch.
+#[derive(Deserialize)]
+struct OrderedBatch {
+    name: String,
+    model: String,
+    quota: u64,
+    #[serde(with = "time::serde::rfc3339")]
+    until: OffsetDateTime,
+}
+
+fn table(batches: &[Value]) -> Table {
     let mut table = Table::new();
     let header = ["batch", "model", "quota", "made", "enrolled", "until", "kept out", "to look at"];
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(header);
     for batch in batches {
-        table.add_row([
-            batch.name.clone(),
-            batch.model.clone(),
-            batch.quota.to_string(),
-            batch.made.to_string(),
-            batch.enrolled.to_string(),
-            batch.until.date().to_string(),
-            batch.refused.to_string(),
-            batch.findings.to_string(),
-        ]);
+        let until = text(batch, "until");
+        let day = until.split('T').next().unwrap_or_default().to_owned();
+        let [name, model, quota, made, enrolled] =
+            ["name", "model", "quota", "made", "enrolled"].map(|key| text(batch, key));
+        table.add_row([name, model, quota, made, enrolled, day, text(batch, "kept_out"), text(batch, "to_look_at")]);
     }
     table
 }
 
 /// What somebody should look at, one a row.
-pub(super) fn print_findings(findings: &[BatchFinding]) {
+pub(super) fn print_findings(findings: &[Value]) {
     if findings.is_empty() {
         return;
     }
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["what", "device or certificate", "where", "why"]);
     for finding in findings {
-        let BatchFinding { kind, subject, source, detail, .. } = finding;
-        table.add_row([kind.as_str(), subject, source, detail]);
+        table.add_row(["kind", "subject", "source", "detail"].map(|key| text(finding, key)));
     }
     output::line(table);
-}
-
-fn batch_json(batch: &Batch) -> anyhow::Result<Value> {
-    Ok(json!({
-        "name": batch.name,
-        "model": batch.model,
-        "quota": batch.quota,
-        "made": batch.made,
-        "enrolled": batch.enrolled,
-        "until": batch.until.format(&Rfc3339)?,
-        "kept_out": batch.refused,
-        "to_look_at": batch.findings,
-    }))
 }
 
 /// A finding as JSON.

@@ -11,6 +11,7 @@ use time::macros::format_description;
 use super::runtime;
 use crate::args::{ClientCommand, CtlArgs, CtlCommand};
 use crate::https::HttpClient;
+use crate::operator::{encoded, text};
 use crate::output;
 
 /// The variable that names the admin listener for this command: no setting of the server.
@@ -81,28 +82,8 @@ async fn disconnect(client: &HttpClient, id: &str, purge: bool) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(value: &Value, key: &str) -> String {
-    match value.get(key) {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Null) | None => "-".to_owned(),
-        Some(other) => other.to_string(),
-    }
-}
-
 fn at(unix_ms: u64) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:3]");
     let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
     at.ok().and_then(|at| at.format(&format).ok()).unwrap_or_else(|| unix_ms.to_string())
-}
-
-/// A path segment (RFC 3986, 2.1): whatever a client called itself.
-fn encoded(segment: &str) -> String {
-    let mut encoded = String::new();
-    for byte in segment.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            other => encoded.push_str(&format!("%{other:02X}")),
-        }
-    }
-    encoded
 }

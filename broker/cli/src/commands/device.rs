@@ -2,50 +2,46 @@
 
 use std::process::ExitCode;
 
+use anyhow::ensure;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use mooring_api::{Reason, Target};
-use mooring_auth::{ClaimCode, Secret, SecretKind};
-use mooring_store::{Device, DeviceQuery, PageRequest, Store};
-use serde_json::json;
-use time::OffsetDateTime;
+use mooring_api::{MadeDevice, Reason, Target};
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::revocation::{self, Wish};
-use super::{open_store, runtime};
+use super::runtime;
 use crate::args::DeviceCommand;
-use crate::factory::{self, MadeDevice};
+use crate::operator::{OperatorApi, encoded, has, text};
 use crate::output;
 
 pub(super) fn run(command: DeviceCommand) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         match command {
             DeviceCommand::Create { model, count, batch, json, config } => {
-                let (settings, store) = open_store(&config).await?;
-                let lifetime = time::Duration::days(i64::from(settings.certificates.enrolment_days));
-                let made = factory::make_devices(&store, &model, batch.as_deref(), count, lifetime).await?;
+                let api = OperatorApi::open(&config).await?;
+                let wish = json!({"model": model, "count": count, "batch": batch});
+                let mut made = api.post("/v1/operator/devices", &wish).await?;
+                let made: Vec<MadeDevice> =
+                    serde_json::from_value(made.get_mut("items").map(Value::take).unwrap_or_default())?;
                 if json { print_json(&made)? } else { print_made(&made) }
             }
             DeviceCommand::ClaimCode { id, config } => {
-                let (_, store) = open_store(&config).await?;
-                let (code, now) = (ClaimCode::generate()?, OffsetDateTime::now_utc());
-                store.create_claim_code(id, &code.hash(), now).await?;
-                store.append_audit("operator", "device.claim-code", &format!("device:{id}"), &json!({}), now).await?;
-                output::line(code.reveal());
+                let api = OperatorApi::open(&config).await?;
+                let made = api.post(&path(id, "claim-codes"), &json!({})).await?;
+                output::line(text(&made, "claim_code"));
             }
-            DeviceCommand::Password { id, remove, config } => {
-                let (_, store) = open_store(&config).await?;
-                let (secret, now) = (Secret::generate(SecretKind::DevicePassword)?, OffsetDateTime::now_utc());
-                store.set_device_password(id, (!remove).then(|| secret.hash()).as_ref()).await?;
-                let action = if remove { "device.password.remove" } else { "device.password" };
-                store.append_audit("operator", action, &format!("device:{id}"), &json!({}), now).await?;
-                output::line(if remove { "Removed." } else { secret.reveal() });
+            DeviceCommand::Password { id, remove: false, config } => {
+                let api = OperatorApi::open(&config).await?;
+                let made = api.post(&path(id, "password"), &json!({})).await?;
+                output::line(text(&made, "password"));
+            }
+            DeviceCommand::Password { id, remove: true, config } => {
+                OperatorApi::open(&config).await?.delete(&path(id, "password")).await?;
+                output::line("Removed.");
             }
             DeviceCommand::ConfirmRenewal { id, config } => {
-                let (_, store) = open_store(&config).await?;
-                let now = OffsetDateTime::now_utc();
-                store.confirm_late_renewal(id, "operator", now).await?;
-                let action = "certificate.confirm-late-renewal";
-                store.append_audit("operator", action, &format!("device:{id}"), &json!({}), now).await?;
+                OperatorApi::open(&config).await?.post(&path(id, "late-renewal"), &json!({})).await?;
                 output::line("Confirmed: the device gets a new certificate when it asks again.");
             }
             DeviceCommand::Retire { id, how, config } => {
@@ -53,21 +49,22 @@ pub(super) fn run(command: DeviceCommand) -> anyhow::Result<ExitCode> {
                 revocation::run(&wish, &config).await?;
             }
             DeviceCommand::Tag { id, tags, config } => {
-                let (_, store) = open_store(&config).await?;
-                store.set_tags(id, &tags, None).await?;
-                let (now, detail) = (OffsetDateTime::now_utc(), json!({"tags": tags}));
-                store.append_audit("operator", "device.tag", &format!("device:{id}"), &detail, now).await?;
+                OperatorApi::open(&config).await?.put(&path(id, "tags"), &json!({"tags": tags})).await?;
                 output::line("Tagged.");
             }
             DeviceCommand::List { tag, find, json, config } => {
-                let (_, store) = open_store(&config).await?;
-                let mut query = DeviceQuery::parse(&find).map_err(anyhow::Error::msg)?;
-                query.tags.extend(tag);
-                list(&store, &query, json).await?;
+                let blank = tag.iter().find(|tag| tag.is_empty() || tag.contains(char::is_whitespace));
+                ensure!(blank.is_none(), "--tag: a tag has letters, digits, `-`, `_`, `.` and `/`");
+                let terms: Vec<String> = tag.iter().map(|tag| format!("tag:{tag}")).chain([find]).collect();
+                list(&OperatorApi::open(&config).await?, &terms.join(" "), json).await?;
             }
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn path(id: Uuid, what: &str) -> String {
+    format!("/v1/operator/devices/{id}/{what}")
 }
 
 fn print_json(made: &[MadeDevice]) -> anyhow::Result<()> {
@@ -85,53 +82,51 @@ fn print_made(made: &[MadeDevice]) {
     output::line("The secrets are shown this once: only their hashes are kept.");
 }
 
-async fn list(store: &Store, query: &DeviceQuery, json: bool) -> anyhow::Result<()> {
+async fn list(api: &OperatorApi, query: &str, json: bool) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["device id", "model", "enrolled", "claimed", "presence"]);
-    let mut page = PageRequest::first(PageRequest::LIMIT_MAX);
-    loop {
-        let devices = store.search_devices(query, &page).await?;
-        for device in &devices.items {
-            if json {
-                output::line(device_json(device));
-            } else {
-                table.add_row(device_row(device));
-            }
+    let path = format!("/v1/operator/devices?query={}", encoded(query));
+    api.each(&path, |device| {
+        if json {
+            output::line(device_json(device));
+        } else {
+            table.add_row(device_row(device));
         }
-        match devices.next {
-            Some(cursor) => page = PageRequest::after(cursor, PageRequest::LIMIT_MAX),
-            None => break,
-        }
-    }
+    })
+    .await?;
     if !json {
         output::line(table);
     }
     Ok(())
 }
 
-fn device_row(device: &Device) -> [String; 5] {
+fn device_row(device: &Value) -> [String; 5] {
     let yes_or_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-    let presence = match (device.presence.online, device.presence.since) {
+    let presence = match (is_online(device), device.pointer("/presence/since")) {
         (true, _) => "online",
         (false, Some(_)) => "offline",
         (false, None) => "never seen",
     };
     [
-        device.id.to_string(),
-        device.model.clone(),
-        yes_or_no(device.enrolled_at.is_some()),
-        yes_or_no(device.owner.is_some()),
+        text(device, "id"),
+        text(device, "model"),
+        yes_or_no(has(device, "enrolled_at")),
+        yes_or_no(has(device, "owner")),
         presence.to_owned(),
     ]
 }
 
 /// One line a device, so that a pipe can read it as it comes.
-fn device_json(device: &Device) -> serde_json::Value {
+fn device_json(device: &Value) -> Value {
     json!({
-        "id": device.id,
-        "model": device.model,
-        "enrolled": device.enrolled_at.is_some(),
-        "claimed": device.owner.is_some(),
-        "online": device.presence.online,
+        "id": device.get("id"),
+        "model": device.get("model"),
+        "enrolled": has(device, "enrolled_at"),
+        "claimed": has(device, "owner"),
+        "online": is_online(device),
     })
+}
+
+fn is_online(device: &Value) -> bool {
+    device.pointer("/presence/online").and_then(Value::as_bool).unwrap_or_default()
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::batch::{finding_json, print_findings};
-use super::{open_store, runtime};
+use super::{open_store, open_store_to_read, runtime};
 use crate::args::{ConfigArgs, FactoryCommand};
 use crate::output;
 use crate::station::{DEVICES_FILE, Log, PUBLIC_KEY_FILE, PublicKey, Station};
@@ -89,7 +89,7 @@ async fn headquarters(command: FactoryCommand) -> anyhow::Result<ExitCode> {
         FactoryCommand::Import { file, json, config } => {
             let (_, store) = open_store(&config).await?;
             let report = import(&store, &file, now).await?;
-            if json { print_json(&report)? } else { print_report(&report) }
+            if json { print_json(&report)? } else { print_report(&report)? }
         }
         FactoryCommand::Init { .. }
         | FactoryCommand::Run { .. }
@@ -100,7 +100,7 @@ async fn headquarters(command: FactoryCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn stations(config: &ConfigArgs) -> anyhow::Result<()> {
-    let (_, store) = open_store(config).await?;
+    let (_, store) = open_store_to_read(config).await?;
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["station", "key", "registered", "disabled"]);
     for station in store.stations().await? {
@@ -170,12 +170,13 @@ fn print_log(log: &Log) {
     }
 }
 
-fn print_report(report: &ImportReport) {
+fn print_report(report: &ImportReport) -> anyhow::Result<()> {
     output::line(format_args!(
         "{} devices are new, {} were known, up to line {}.",
         report.made, report.known, report.seq
     ));
-    print_findings(&report.findings);
+    print_findings(&report.findings.iter().map(finding_json).collect::<anyhow::Result<Vec<_>>>()?);
+    Ok(())
 }
 
 fn print_json(report: &ImportReport) -> anyhow::Result<()> {

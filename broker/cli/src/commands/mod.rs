@@ -33,6 +33,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::{Args, Command, ConfigArgs};
 use crate::config::{Config, Telemetry};
 use crate::data_dir::sqlite_url;
+use crate::operator::TOKEN_VARIABLE;
 use crate::{demo, output};
 
 /// Runs a command; the exit code says whether what was asked for is true.
@@ -63,9 +64,13 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What else the environment tells commands: no settings of the server.
+const OWN_VARIABLES: [&str; 5] =
+    [ctl::ADMIN_VARIABLE, ca::PASSPHRASE_FILE, TOKEN_VARIABLE, "MOORING_SERVER", "MOORING_SERVER_CA"];
+
 /// The configuration of file, environment and command line.
 pub(crate) fn load_config(args: &ConfigArgs) -> anyhow::Result<Config> {
-    let environment = std::env::vars().filter(|(name, _)| name != ctl::ADMIN_VARIABLE && name != ca::PASSPHRASE_FILE);
+    let environment = std::env::vars().filter(|(name, _)| !OWN_VARIABLES.contains(&name.as_str()));
     let mut config = crate::config::load(args.config.as_deref(), environment)?;
     if let Some(path) = std::env::var_os(ca::PASSPHRASE_FILE) {
         config.certificates.key_file = Some(path.into());
@@ -102,7 +107,7 @@ pub(crate) fn start_metrics() -> anyhow::Result<PrometheusHandle> {
 }
 
 /// The database, for a command that works beside a running server or without one.
-async fn open_store(args: &ConfigArgs) -> anyhow::Result<(Config, Store)> {
+pub(crate) async fn open_store(args: &ConfigArgs) -> anyhow::Result<(Config, Store)> {
     let config = load_config(args)?;
     let url = config.database_url.clone().unwrap_or_else(|| sqlite_url(&config.data_dir));
     if config.database_url.is_none() && !config.data_dir.join("mooring.db").exists() {
@@ -113,6 +118,31 @@ async fn open_store(args: &ConfigArgs) -> anyhow::Result<(Config, Store)> {
     }
     let url = absolute_sqlite(&url)?;
     Ok((config, Store::connect(&url, &mooring_store::StoreOptions::default()).await.context("database")?))
+}
+
+/// The same by its owner, who may migrate.
+async fn open_store_as_owner(args: &ConfigArgs) -> anyhow::Result<(Config, Store)> {
+    let config = load_config(args)?;
+    match &config.database_roles.migrate_url {
+        Some(url) => {
+            let store = Store::connect(url, &mooring_store::StoreOptions::default()).await;
+            Ok((config.clone(), store.context("database.migrate_url")?))
+        }
+        None => open_store(args).await,
+    }
+}
+
+/// The same for a command that only reads.
+async fn open_store_to_read(args: &ConfigArgs) -> anyhow::Result<(Config, Store)> {
+    let config = load_config(args)?;
+    match &config.database_roles.read_url {
+        // It may not even see which migrations there were: there is nothing to bring up to date by it.
+        Some(url) => {
+            let store = Store::open(url, &mooring_store::StoreOptions::default()).await;
+            Ok((config.clone(), store.context("database.read_url")?))
+        }
+        None => open_store(args).await,
+    }
 }
 
 /// The database is named by an absolute path, the data directory often by a relative one.

@@ -4,23 +4,24 @@ use std::process::ExitCode;
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use mooring_oauth::{GRANT_TYPES, check_client, generate_client_secret};
-use mooring_store::{OauthClient, PageRequest, Store};
-use serde_json::json;
-use time::OffsetDateTime;
+use mooring_oauth::GRANT_TYPES;
+use serde_json::{Value, json};
 
-use super::{open_store, runtime};
+use super::runtime;
 use crate::args::{CreateClient, OauthClientCommand, OauthCommand};
+use crate::operator::{OperatorApi, encoded, has, text};
 use crate::output;
+
+const CLIENTS: &str = "/v1/operator/oauth-clients";
 
 pub(super) fn run(command: OauthCommand) -> anyhow::Result<ExitCode> {
     let OauthCommand::Client(command) = command;
     runtime()?.block_on(async {
         match command {
             OauthClientCommand::Create(wish) => create(*wish).await?,
-            OauthClientCommand::List { json, config } => list(&open_store(&config).await?.1, json).await?,
+            OauthClientCommand::List { json, config } => list(&OperatorApi::open(&config).await?, json).await?,
             OauthClientCommand::Remove { id, config } => {
-                open_store(&config).await?.1.remove_oauth_client(&id).await?;
+                OperatorApi::open(&config).await?.delete(&format!("{CLIENTS}/{}", encoded(&id))).await?;
                 output::line("Removed. What people have let it have ends within a second.");
             }
         }
@@ -29,21 +30,13 @@ pub(super) fn run(command: OauthCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn create(wish: CreateClient) -> anyhow::Result<()> {
-    let (_, store) = open_store(&wish.config).await?;
-    let secret = if wish.public { None } else { Some(generate_client_secret()?) };
-    let client = client(&wish, secret.as_ref().map(|(_, hash)| *hash));
-    check_client(&client).map_err(anyhow::Error::msg)?;
-    let now = OffsetDateTime::now_utc();
-    store.create_oauth_client(&client, now).await?;
-    let subject = format!("client:{}", client.id);
-    let detail = json!({"name": &client.name, "first_party": client.first_party, "scopes": &client.scopes});
-    store.append_audit("operator", "oauth.client.create", &subject, &detail, now).await?;
-    let secret = secret.map(|(text, _)| text);
+    let made = OperatorApi::open(&wish.config).await?.post(CLIENTS, &request(&wish)).await?;
+    let secret = made.get("client_secret").and_then(Value::as_str);
     if wish.json {
-        output::line(json!({"client_id": client.id, "client_secret": secret}));
+        output::line(json!({"client_id": made.get("client_id"), "client_secret": secret}));
         return Ok(());
     }
-    output::line(format_args!("client_id      {}", client.id));
+    output::line(format_args!("client_id      {}", text(&made, "client_id")));
     if let Some(secret) = secret {
         output::line(format_args!("client_secret  {secret}"));
         output::line("The secret is shown this once: only its hash is kept.");
@@ -51,7 +44,7 @@ async fn create(wish: CreateClient) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn client(wish: &CreateClient, secret_hash: Option<[u8; 32]>) -> OauthClient {
+fn request(wish: &CreateClient) -> Value {
     let [code, refresh, credentials, device] = GRANT_TYPES;
     let grant_types = match (wish.service, wish.device_code, wish.redirect_uris.is_empty()) {
         (true, _, _) => vec![credentials],
@@ -59,59 +52,50 @@ fn client(wish: &CreateClient, secret_hash: Option<[u8; 32]>) -> OauthClient {
         (false, true, false) => vec![code, refresh, device],
         (false, false, _) => vec![code, refresh],
     };
-    OauthClient {
-        id: wish.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string()),
-        name: wish.name.clone(),
-        secret_hash,
-        first_party: wish.first_party,
-        introspects: wish.introspects,
-        redirect_uris: wish.redirect_uris.clone(),
-        sign_out_uris: wish.sign_out_uris.clone(),
-        grant_types: grant_types.into_iter().map(str::to_owned).collect(),
-        scopes: wish.scope.clone(),
-    }
+    json!({
+        "client_id": wish.id,
+        "name": wish.name,
+        "public": wish.public,
+        "first_party": wish.first_party,
+        "introspects": wish.introspects,
+        "redirect_uris": wish.redirect_uris,
+        "sign_out_uris": wish.sign_out_uris,
+        "grant_types": grant_types,
+        "scopes": wish.scope,
+        "requires_dpop": wish.requires_dpop,
+    })
 }
 
-async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
+async fn list(api: &OperatorApi, json: bool) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["client id", "name", "kind", "scopes", "redirect URIs"]);
-    let mut page = PageRequest::first(PageRequest::LIMIT_MAX);
-    loop {
-        let clients = store.oauth_clients(&page).await?;
-        for client in &clients.items {
-            if json {
-                output::line(client_json(client));
-            } else {
-                table.add_row(client_row(client));
-            }
+    api.each(&format!("{CLIENTS}?"), |client| {
+        if json {
+            output::line(client);
+        } else {
+            table.add_row(client_row(client));
         }
-        match clients.next {
-            Some(cursor) => page = PageRequest::after(cursor, PageRequest::LIMIT_MAX),
-            None => break,
-        }
-    }
+    })
+    .await?;
     if !json {
         output::line(table);
     }
     Ok(())
 }
 
-fn client_row(client: &OauthClient) -> [String; 5] {
-    let kind = if client.secret_hash.is_some() { "confidential" } else { "public" };
-    let kind = if client.first_party { format!("{kind}, first party") } else { kind.to_owned() };
-    [client.id.clone(), client.name.clone(), kind, client.scopes.join(" "), client.redirect_uris.join("\n")]
+fn client_row(client: &Value) -> [String; 5] {
+    let kind = if has(client, "public") { "public" } else { "confidential" };
+    let kind = if has(client, "first_party") { format!("{kind}, first party") } else { kind.to_owned() };
+    [
+        text(client, "client_id"),
+        text(client, "name"),
+        kind,
+        words(client, "scopes", " "),
+        words(client, "redirect_uris", "\n"),
+    ]
 }
 
-fn client_json(client: &OauthClient) -> serde_json::Value {
-    json!({
-        "client_id": client.id,
-        "name": client.name,
-        "public": client.secret_hash.is_none(),
-        "first_party": client.first_party,
-        "introspects": client.introspects,
-        "redirect_uris": client.redirect_uris,
-        "sign_out_uris": client.sign_out_uris,
-        "grant_types": client.grant_types,
-        "scopes": client.scopes,
-    })
+fn words(client: &Value, key: &str, separator: &str) -> String {
+    let words = client.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    words.collect::<Vec<_>>().join(separator)
 }

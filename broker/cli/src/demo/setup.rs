@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use metrics_exporter_prometheus::PrometheusHandle;
+use mooring_api::{DeviceOrder, MadeDevice, TokenOrder, make_devices, make_token, make_user};
 use mooring_certs::{Authority, ClientUuid, PrivateKey, SigningRequest, Validity};
+use mooring_oauth::SCOPES;
 use mooring_sim::{Credentials, SimOptions};
-use mooring_store::User;
+use mooring_store::{OauthClient, StoreError, User};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -20,7 +22,6 @@ use super::board::{Introduction, Row};
 use super::owner::Results;
 use crate::args::DemoArgs;
 use crate::config::Config;
-use crate::factory::{self, MadeDevice};
 use crate::https::HttpClient;
 use crate::instance::Instance;
 
@@ -44,7 +45,11 @@ struct OwnerFiles {
 }
 
 const DEVICE_COUNT: u32 = 3;
+/// Who the audit log says made all of it.
+const ACTOR: &str = "operator";
 const HOST: &str = "localhost";
+/// The client that signs people in, as docs/api.md does it.
+const APP: &str = "app";
 /// A wash of more than an hour takes about a minute.
 const SPEED: f64 = 90.0;
 
@@ -53,10 +58,18 @@ impl Demo {
         let directory = tempfile::Builder::new().prefix("mooring-demo-").tempdir()?;
         let instance = start_instance(args, &directory, metrics).await?;
         let store = instance.store();
-        let devices = factory::make_devices(store, "washer", None, DEVICE_COUNT, time::Duration::days(1)).await?;
-        let owner = factory::make_user(store, &format!("demo-{}", uuid::Uuid::now_v7().simple())).await?;
+        let secret_lifetime = time::Duration::days(1);
+        let order = DeviceOrder { model: "washer", batch: None, count: DEVICE_COUNT, secret_lifetime };
+        let devices = make_devices(store, &order, ACTOR).await?;
+        let owner = make_user(store, &format!("demo-{}", uuid::Uuid::now_v7().simple()), ACTOR).await?;
         let scopes = ["devices:read", "devices:write", "commands:send"].map(str::to_owned).to_vec();
-        let token = factory::make_token(store, Some(owner.id), scopes, "demo", None).await?.token;
+        let order = TokenOrder { user: Some(owner.id), scopes, label: "demo".to_owned(), expires_at: None };
+        let token = make_token(store, order, ACTOR).await?.1.reveal().to_owned();
+        match store.create_oauth_client(&app(), OffsetDateTime::now_utc()).await {
+            // A database of one's own has it from the demonstration before.
+            Ok(()) | Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         let owner_key = make_owner_files(&instance, &owner)?;
         let root_pem = std::fs::read_to_string(instance.data_dir().root_certificate())?;
         let api = loopback(instance.addresses().http);
@@ -100,6 +113,9 @@ impl Demo {
                 format!("HTTPS API      https://{HOST}:{http}/v1/devices, described by /api/openapi.json"),
                 format!("Metrics        http://{admin}/metrics"),
                 format!("Demo token     {}", self.token),
+                format!(
+                    "OAuth client   {APP} (public, PKCE, to http://127.0.0.1/callback; sign up at https://{HOST}:{http}/account)"
+                ),
             ],
             commands: vec![
                 format!(
@@ -163,6 +179,23 @@ impl Demo {
             }
         }
         Ok(())
+    }
+}
+
+/// A program of one's own that people sign in to, on this machine.
+fn app() -> OauthClient {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    OauthClient {
+        id: APP.to_owned(),
+        name: "Demo app".to_owned(),
+        secret_hash: None,
+        first_party: true,
+        introspects: false,
+        redirect_uris: texts(&["http://127.0.0.1/callback"]),
+        sign_out_uris: Vec::new(),
+        grant_types: texts(&["authorization_code", "refresh_token"]),
+        scopes: SCOPES.iter().map(|scope| (*scope).to_owned()).filter(|scope| scope != "operator").collect(),
+        requires_dpop: false,
     }
 }
 

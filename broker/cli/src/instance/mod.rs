@@ -2,12 +2,14 @@
 
 mod accounts;
 mod credentials;
+mod database;
 mod device_passwords;
 mod directory;
 mod identity;
 mod ingest;
 mod journal;
 mod oauth;
+mod operators;
 mod people;
 mod public_name;
 mod reload;
@@ -31,18 +33,19 @@ use mooring_auth::{
 use mooring_certs::LiveAuthority;
 use mooring_core::Identity;
 use mooring_server::{ListenerConfig, ListenerKind, Server, ServerConfig};
-use mooring_store::{Grace, Store, StoreOptions};
+use mooring_store::{Grace, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::{Config, Kind};
-use crate::data_dir::{DataDir, sqlite_url};
+use crate::data_dir::DataDir;
 use credentials::Credentials;
 use directory::Directory;
 use identity::ServerIdentity;
 use journal::JournalFile;
 
+pub(crate) use database::open_store;
 pub(crate) use directory::load_rights;
 pub(crate) use identity::{key_store, open_authority};
 pub(crate) use journal::read_decisions;
@@ -168,8 +171,10 @@ impl Instance {
         }));
         let pages = mooring_oauth::router(oauth.clone(), accounts.clone())
             .layer(map_request(async |request| oauth::with_address(request)));
+        let operators = operators::socket(&data_dir, &context, limits);
         let web = router(context, people::http_rules(config), pages);
-        let api = Service::new(sockets.http, Some(identity.https()), web, limits);
+        let api = Service::new(sockets.http, Some(identity.https()), web, limits)
+            .behind(config.http.proxy_protocol_from.clone());
         let admin = Service::new(sockets.admin, None, admin_router(admin_context), limits);
         let mut tasks = vec![
             tokio::spawn(api.run(stopped.clone())),
@@ -192,8 +197,10 @@ impl Instance {
             tokio::spawn(Arc::clone(identity.public()).keep_fresh(data_dir.path().join("acme"), stopped.clone())),
         ];
         tasks.push(renewals);
+        tasks.extend(operators.map(|socket| tokio::spawn(socket.run(stopped.clone()))));
         tasks.extend(status.map(|service| tokio::spawn(service.run(stopped.clone()))));
-        let ingest = ingest::Ingest::new(store.clone(), &node, data_dir.node_id()?, config.events.batch_max);
+        let events = database::open_ingest(config, &store).await?;
+        let ingest = ingest::Ingest::new(events, &node, data_dir.node_id()?, config.events.batch_max);
         let ingest = tokio::spawn(ingest.run(stopped));
         Ok(Self {
             data_dir,
@@ -249,12 +256,6 @@ impl Instance {
 }
 
 const LAST_INGEST: Duration = Duration::from_secs(3);
-
-/// Opens the database that the configuration names, or SQLite in the data directory. One that is away is told by the first call.
-pub(crate) async fn open_store(config: &Config, data_dir: &DataDir) -> anyhow::Result<Store> {
-    let url = config.database_url.clone().unwrap_or_else(|| sqlite_url(data_dir.path()));
-    Store::open(&url, &StoreOptions::default()).await.context("database")
-}
 
 fn server_config(config: &Config, data_dir: &DataDir, identity: &ServerIdentity) -> ServerConfig {
     let listeners = config.listeners.iter().map(|listener| ListenerConfig {
@@ -322,7 +323,12 @@ fn render(metrics: PrometheusHandle) -> Arc<dyn Fn() -> String + Send + Sync> {
 
 fn lifetimes(config: &Config) -> Lifetimes {
     let days = |days: u32| time::Duration::days(i64::from(days));
-    Lifetimes { device: days(config.certificates.device_days), client: days(config.certificates.client_days) }
+    let certificates = &config.certificates;
+    Lifetimes {
+        device: days(certificates.device_days),
+        client: days(certificates.client_days),
+        enrolment_secret: days(certificates.enrolment_days),
+    }
 }
 
 fn grace(config: &Config) -> Grace {

@@ -1,9 +1,8 @@
 //! Labels: what is on them and where, independent of the kind of file.
 
 use anyhow::Context as _;
+use mooring_api::MadeDevice;
 use qrcodegen::{QrCode, QrCodeEcc};
-
-use crate::factory::MadeDevice;
 
 /// The sheet: A4, three columns of eight labels of 70 by 37 mm, as they are sold.
 pub(super) const PAGE_WIDTH_MM: f64 = 210.0;

@@ -13,13 +13,13 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use mooring_api::{MadeDevice, new_device};
 use mooring_auth::ClaimCode;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::data_dir::write_whole;
-use crate::factory::{MadeDevice, new_device};
 
 pub(crate) use key::{PublicKey, StationKey};
 pub(crate) use labels::Label;

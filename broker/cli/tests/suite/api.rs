@@ -72,12 +72,12 @@ fn first_line(text: &str) -> String {
 }
 
 /// A simulated washing machine, running. It stops with the test.
-struct Washer {
+pub(crate) struct Washer {
     _stop: watch::Sender<bool>,
     _runtime: tokio::runtime::Runtime,
 }
 
-fn start_washer(home: &Home, server: &Server, device: &Device, credentials: Credentials) -> Washer {
+pub(crate) fn start_washer(home: &Home, server: &Server, device: &Device, credentials: Credentials) -> Washer {
     let options = SimOptions {
         device_id: device.id.clone(),
         enrolment_secret: String::new(),
