@@ -8,7 +8,7 @@ use std::time::Instant;
 use mooring_auth::{RevokedSet, Rights};
 use mooring_certs::{ClientUuid, DeviceId, KeyId, Serial, SpiffeId, SpiffeKind, TrustDomain};
 use mooring_core::{Identity, SessionInfo, SessionKey, SessionSelector};
-use mooring_protocol::{ReasonCode, TopicNameBuf};
+use mooring_protocol::ReasonCode;
 use mooring_server::{Node, Publish};
 use mooring_store::{Certificate, CertificateHolder, RevocationReason, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -191,6 +191,8 @@ impl Revoker {
             "serials": receipt.certificates.iter().map(|certificate| certificate.serial.as_str()).collect::<Vec<_>>(),
             "purge": order.purge,
             "connections_closed": receipt.connections_closed,
+            "sessions_purged": receipt.sessions.iter().filter(|session| session.purged).count(),
+            "retained_purged": receipt.retained_purged.len(),
         });
         self.store.append_audit(&order.actor, receipt.action, &receipt.subject, &detail, now).await?;
         tracing::info!(
@@ -277,13 +279,11 @@ impl LiveBroker {
     }
 
     async fn purge_retained(&self, device: Uuid, purged: &mut Vec<String>) {
-        for rest in RETAINED_OF_DEVICE {
-            let topic = format!("devices/{device}/{rest}");
-            let Ok(name) = TopicNameBuf::parse(&topic) else { continue };
+        for topic in self.node.retained_topics_below(&format!("devices/{device}")).await {
             // An empty retained message removes the one that is there [MQTT-3.3.1-6].
-            let removal = Publish { retain: true, ..Publish::new(name, Vec::new()) };
-            if self.node.retained(&topic).await.is_some() && self.node.publish(removal).await.is_ok() {
-                purged.push(topic);
+            let removal = Publish { retain: true, ..Publish::new(topic.clone(), Vec::new()) };
+            if self.node.publish(removal).await.is_ok() {
+                purged.push(topic.as_str().to_owned());
             }
         }
     }
@@ -304,9 +304,6 @@ impl LiveBroker {
         ids.map(|id| Identity::new(&id.to_string())).collect()
     }
 }
-
-/// Where something may be retained for a device.
-const RETAINED_OF_DEVICE: [&str; 5] = ["presence", "state/desired", "state/reported", "update", "certificate"];
 
 fn devices_of(order: &Order, certificates: &[Certificate]) -> Vec<Uuid> {
     match order.target {

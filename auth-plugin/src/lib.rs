@@ -54,8 +54,8 @@ pub use rules::{RuleError, RuleNote, RuleSet};
 pub use scram::{SCRAM_SHA_256, ScramCredential, ScramFileError, ScramUsers, WithScram};
 pub use secret::{ClaimCode, Secret, SecretKind, hashes_are_equal};
 pub use tls::{
-    Anchors, ClientCertificate, HttpsPeers, MutualTls, ReloadableTls, RevokedSet, Shown, https_server_config,
-    server_config,
+    Anchors, ClientCertificate, HttpsPeers, MutualTls, ReloadableTls, RevokedSet, Shown, check_crl,
+    https_server_config, server_config,
 };
 pub use token::{FoundToken, LiveTokens, TokenMethod, TokenSource, sign_in_credential, token_credential};
 pub use webhook::{Webhook, WebhookConfig, WebhookMethod, WebhookUrl, WithWebhook};

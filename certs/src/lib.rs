@@ -45,6 +45,7 @@ pub mod keystore;
 pub mod leaf;
 pub mod live;
 pub mod manufacturer;
+mod manufacturer_crl;
 pub mod ocsp;
 mod pem;
 mod pkcs7;
@@ -63,6 +64,7 @@ pub use keystore::{CaKey, FileKeyStore, KeyName, KeyStore, PrivateKey, generate_
 pub use leaf::{LeafError, LeafIdentity};
 pub use live::LiveAuthority;
 pub use manufacturer::{ManufacturerCa, ManufacturerLeaf};
+pub use manufacturer_crl::CheckedCrl;
 pub use ocsp::{CertId, CertStatus, OcspFailure, OcspRequest, OcspResponder};
 pub use pkcs7::{certs_only, csr_attributes};
 pub use sealed::KeySecret;

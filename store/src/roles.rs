@@ -49,7 +49,7 @@ impl DatabaseRole {
             ],
             Self::Read => {
                 &["GRANT SELECT ON devices, batches, batch_findings, factory_stations, factory_logs, factory_devices, \
-                 manufacturer_authorities, manufacturer_enrolments, certificates, grants, shadows, commands, events, event_kinds, \
+                 manufacturer_authorities, manufacturer_enrolments, manufacturer_crls, certificates, grants, shadows, commands, events, event_kinds, \
                  dead_letters, cursors, audit TO {role}"]
             }
         }

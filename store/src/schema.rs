@@ -26,6 +26,7 @@ const POSTGRES: &Migrations = migrations!["postgres":
     40 "0040_oauth",
     50 "0050_sharing",
     60 "0060_retention",
+    70 "0070_manufacturer_crls",
 ];
 const SQLITE: &Migrations = migrations!["sqlite":
     1 "0001_initial",
@@ -37,6 +38,7 @@ const SQLITE: &Migrations = migrations!["sqlite":
     40 "0040_oauth",
     50 "0050_sharing",
     60 "0060_retention",
+    70 "0070_manufacturer_crls",
 ];
 
 /// What brings a Postgres database up to this version.
@@ -63,11 +65,21 @@ pub(crate) fn versions() -> Vec<(i64, Vec<u8>)> {
     postgres_migrator().iter().map(|migration| (migration.version, migration.checksum.to_vec())).collect()
 }
 
+/// Whether the role has not the right (insufficient_privilege).
+fn is_denied(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42501")
+}
+
 /// Says what a failed migration means.
 pub(crate) fn migration_error(error: MigrateError) -> StoreError {
     let known = POSTGRES.last().map_or(0, |(number, _, _)| *number);
     match error {
         MigrateError::VersionMissing(found) => StoreError::SchemaTooNew { found, known },
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) if is_denied(&error) => {
+            let what = "the schema is not that of this version, and this role may not change it: run `mooring db migrate`, then \
+                 `mooring db roles`, as its owner";
+            StoreError::Invalid { what: what.to_owned() }
+        }
         MigrateError::Execute(error) => error.into(),
         other => StoreError::Internal { reason: other.to_string() },
     }

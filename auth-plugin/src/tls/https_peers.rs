@@ -12,7 +12,10 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::{
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList, RevocationCheckDepth,
+    RevocationOptionsBuilder, UnknownStatusPolicy,
+};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
@@ -45,6 +48,8 @@ struct Inner {
     trust_domain: TrustDomain,
     algorithms: WebPkiSupportedAlgorithms,
     manufacturers: ArcSwap<Vec<Manufacturer>>,
+    /// What the manufacturers took back.
+    crls: ArcSwap<Vec<CertRevocationList<'static>>>,
     grace_s: AtomicI64,
 }
 
@@ -66,6 +71,7 @@ impl HttpsPeers {
             trust_domain,
             algorithms: provider().signature_verification_algorithms,
             manufacturers: ArcSwap::default(),
+            crls: ArcSwap::default(),
             grace_s: AtomicI64::new(0),
         }))
     }
@@ -83,6 +89,16 @@ impl HttpsPeers {
         let read = |der| Manufacturer::read(der).map_err(|what| AuthError::Anchor { role: "manufacturer", what });
         let manufacturers: Vec<Manufacturer> = authorities.iter().map(read).collect::<Result<_>>()?;
         self.0.manufacturers.store(Arc::new(manufacturers));
+        Ok(())
+    }
+
+    /// Refuses from now on what these lists of manufacturers name, DER, and nothing that others named. A list counts also when it is out of date: what
+    /// it names stays taken back. Where there is none of an issuer, its certificates are good.
+    ///
+    /// # Errors
+    /// [`AuthError::Anchor`] for a list that can't be read; then nothing changes.
+    pub fn set_manufacturer_crls(&self, crls: &[Vec<u8>]) -> Result<()> {
+        self.0.crls.store(Arc::new(crls.iter().map(|der| read_crl(der)).collect::<Result<_>>()?));
         Ok(())
     }
 
@@ -138,8 +154,18 @@ impl HttpsPeers {
         let leaf = EndEntityCert::try_from(leaf).map_err(of_webpki)?;
         // IEEE 802.1AR, 8.10: an IDevID need not have an extended key usage; one that has is held to it.
         let usage = KeyUsage::required_if_present(CLIENT_AUTH_OID);
+        let crls = self.0.crls.load();
+        let crls: Vec<&CertRevocationList<'_>> = crls.iter().collect();
+        // There is no builder for no lists at all.
+        let revocation = RevocationOptionsBuilder::new(&crls).ok().map(|options| {
+            options
+                .with_depth(RevocationCheckDepth::Chain)
+                .with_status_policy(UnknownStatusPolicy::Allow)
+                .with_expiration_policy(ExpirationPolicy::Ignore)
+                .build()
+        });
         let path = leaf
-            .verify_for_usage(self.0.algorithms.all, &trust, intermediates, now, usage, None, None)
+            .verify_for_usage(self.0.algorithms.all, &trust, intermediates, now, usage, revocation, None)
             .map_err(of_webpki)?;
         let signer = path.anchor();
         let found = current().find(|one| {
@@ -173,6 +199,21 @@ impl Manufacturer {
         let (not_before_s, not_after_s) = (validity.not_before.timestamp(), validity.not_after.timestamp());
         Ok(Self { trust, fingerprint, not_before_s, not_after_s })
     }
+}
+
+/// Whether [`HttpsPeers`] can use a manufacturer's revocation list, DER: of version 2, complete, of its issuer alone.
+///
+/// # Errors
+/// [`AuthError::Anchor`].
+pub fn check_crl(der: &[u8]) -> Result<()> {
+    read_crl(der).map(drop)
+}
+
+fn read_crl(der: &[u8]) -> Result<CertRevocationList<'static>> {
+    let crl = OwnedCertRevocationList::from_der(der);
+    let unread =
+        |error: webpki::Error| AuthError::Anchor { role: "manufacturer's revocation list", what: error.to_string() };
+    crl.map(CertRevocationList::from).map_err(unread)
 }
 
 /// [`HttpsPeers`] as rustls wants it. A certificate is welcome, and not needed.

@@ -9,6 +9,6 @@ mod verified_cache;
 
 pub use anchors::Anchors;
 pub use config::{ClientCertificate, ReloadableTls, https_server_config, provider, server_config};
-pub use https_peers::{HttpsPeers, Shown};
+pub use https_peers::{HttpsPeers, Shown, check_crl};
 pub use mutual::MutualTls;
 pub use revoked::RevokedSet;

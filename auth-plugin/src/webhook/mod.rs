@@ -11,6 +11,7 @@ mod breaker;
 mod cache;
 mod client;
 mod method;
+mod metric;
 mod questions;
 
 use std::fmt;
@@ -86,6 +87,7 @@ impl Webhook {
     /// [`AuthError::Webhook`] when the root certificates can't be read.
     pub fn new(config: WebhookConfig, runtime: Handle) -> Result<Self> {
         let client = Client::new(config.url, config.ca_file.as_deref(), config.requests_max)?;
+        metric::describe();
         Ok(Self(Arc::new(Inner {
             client,
             timeout: Duration::from_millis(config.timeout_ms),
@@ -100,7 +102,11 @@ impl Webhook {
 
     /// An answer that was kept.
     fn kept(&self, call: &Call) -> Option<HookAnswer> {
-        self.0.lock_cache().find(&call.key, self.0.now_ms())
+        let kept = self.0.lock_cache().find(&call.key, self.0.now_ms());
+        if kept.is_some() {
+            metric::kept(call.hook);
+        }
+        kept
     }
 
     /// Asks, off this thread.
@@ -119,11 +125,14 @@ impl Inner {
     async fn ask(&self, call: Call) -> Outcome {
         let now_ms = self.now_ms();
         if !self.lock_breaker().may_ask(now_ms) {
+            metric::refused_unasked(call.hook);
             return Err(Unavailable("it has failed too often: it is asked again in a while".to_owned()));
         }
         let hook = call.hook;
+        let began = Instant::now();
         let asked = timeout(self.timeout, self.ask_in_turn(call)).await;
         let outcome = asked.unwrap_or_else(|_| Err(Unavailable("it took too long".to_owned())));
+        metric::asked(hook, &outcome, began.elapsed());
         let now_ms = self.now_ms();
         let changed = match &outcome {
             Ok(_) => self.lock_breaker().succeeded(),
@@ -131,10 +140,14 @@ impl Inner {
         };
         match (&outcome, changed) {
             (Err(why), true) => {
+                metric::breaker(true);
                 tracing::error!(hook, reason = %why.0, "the webhook is left alone for a while: who needs it is denied");
             }
             (Err(why), false) => tracing::warn!(hook, reason = %why.0, "the webhook could not be asked"),
-            (Ok(_), true) => tracing::info!(hook, "the webhook answers again"),
+            (Ok(_), true) => {
+                metric::breaker(false);
+                tracing::info!(hook, "the webhook answers again");
+            }
             (Ok(_), false) => {}
         }
         outcome

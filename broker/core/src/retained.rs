@@ -124,6 +124,11 @@ impl RetainedStore {
         Some(self.topics.value(self.topics.find(topic)?)?.message.clone())
     }
 
+    /// The topics at a path and below it that have a message.
+    pub(crate) fn topics_below(&self, path: &str) -> Vec<TopicNameBuf> {
+        self.topics.below(path).into_iter().map(|retained| retained.message.topic.clone()).collect()
+    }
+
     /// The message at a node, if it is still the one of that change and has not expired.
     pub(crate) fn at(&self, now: Now, node: NodeId, change: u64) -> Option<&Retained> {
         self.topics.value(node).filter(|retained| retained.change == change && !is_expired(now, &retained.message))

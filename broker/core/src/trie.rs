@@ -203,6 +203,18 @@ impl<T> Trie<T> {
         self.walk = walk;
     }
 
+    /// The values at a path and below it.
+    pub(crate) fn below(&self, path: &str) -> Vec<&T> {
+        let mut stack: Vec<(NodeId, usize)> = self.find(path).map(|node| (node, SUBTREE)).into_iter().collect();
+        let mut values = Vec::new();
+        while let Some((id, _)) = stack.pop() {
+            let node = &self.nodes[id as usize];
+            values.extend(&node.value);
+            self.push_children(node, SUBTREE, &mut stack);
+        }
+        values
+    }
+
     fn push_children(&self, node: &Node<T>, depth: usize, stack: &mut Vec<(NodeId, usize)>) {
         let mut child = node.first_child;
         while child != NONE {

@@ -73,6 +73,21 @@ proptest! {
     }
 
     #[test]
+    fn what_is_below_a_path_is_what_its_filter_matches(
+        changes in prop::collection::vec((topic(), prop::bool::weighted(0.7)), 0..60),
+        paths in prop::collection::vec(topic(), 1..20),
+    ) {
+        let (trie, topics) = apply(&changes);
+        for path in paths {
+            let mut found: Vec<String> = trie.below(&path).into_iter().cloned().collect();
+            found.sort();
+            let below = |topic: &&String| **topic == path || topic.starts_with(&format!("{path}/"));
+            let expected: Vec<String> = topics.iter().filter(below).cloned().collect();
+            prop_assert_eq!(found, expected, "{}", path);
+        }
+    }
+
+    #[test]
     fn a_filter_finds_the_topics_that_it_matches(
         changes in prop::collection::vec((topic(), prop::bool::weighted(0.7)), 0..60),
         filters in prop::collection::vec(filter(), 1..20),

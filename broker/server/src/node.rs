@@ -106,6 +106,14 @@ impl Node {
         self.inspect_one(mailbox, move |inspected| inspected.engine.retained(&topic)).await.flatten()
     }
 
+    /// The topics at a path (`devices/<id>`) and below it where a message is retained.
+    pub async fn retained_topics_below(&self, path: &str) -> Vec<TopicNameBuf> {
+        let Some(mailbox) = self.shared.shards.first() else { return Vec::new() };
+        let path = path.to_owned();
+        let topics = self.inspect_one(mailbox, move |inspected| inspected.engine.retained_topics_below(&path)).await;
+        topics.unwrap_or_default()
+    }
+
     /// Ends connections with a reason that 5.0 clients are told; with `purge`, their sessions and all that belongs to them too. Returns how many connections ended.
     pub async fn disconnect(&self, selector: SessionSelector, reason: ReasonCode, why: &str, purge: bool) -> usize {
         self.shared.disconnects.fetch_add(1, Ordering::SeqCst);

@@ -22,6 +22,8 @@ pub(crate) struct Postgres {
     /// Holds `data`, and the socket.
     dir: TempDir,
     running: Option<Child>,
+    /// Whether a commit waits for the disk.
+    is_durable: bool,
 }
 
 impl Postgres {
@@ -36,13 +38,22 @@ impl Postgres {
     /// # Panics
     /// When Postgres is not installed: these tests mean nothing without it, so they do not pass without it.
     pub(crate) fn start() -> Self {
+        Self::start_as(false)
+    }
+
+    /// The same, whose commits wait for the disk: for measurements.
+    pub(crate) fn start_durable() -> Self {
+        Self::start_as(true)
+    }
+
+    fn start_as(is_durable: bool) -> Self {
         let binaries = newest_binaries()
             .expect("PostgreSQL is not installed, and this test needs it: apt-get install postgresql (15 or newer)");
         let dir = tempfile::Builder::new().prefix("mooring-postgres-").tempdir().expect("a temporary directory");
         if let Some((user, group)) = postgres_user() {
             chown(dir.path(), Some(user), Some(group)).expect("root can give a directory away");
         }
-        let mut server = Self { binaries, dir, running: None };
+        let mut server = Self { binaries, dir, running: None, is_durable };
         let data = server.data();
         let initdb = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"];
         run(as_postgres(&server.binaries.join("initdb")).args(initdb).arg(data));
@@ -93,7 +104,7 @@ impl Postgres {
                 "-c",
                 "max_connections=200",
                 "-c",
-                "fsync=off",
+                if self.is_durable { "fsync=on" } else { "fsync=off" },
                 "-c",
                 "logging_collector=off",
             ])
@@ -118,14 +129,18 @@ impl Postgres {
 
     /// The processes that serve connections are children of the one whose pid the server wrote down.
     fn signal_all(&self, signal: &str) {
+        let processes = self.processes().into_iter().map(|pid| pid.to_string());
+        run(Command::new("sh").args(["-c", "kill \"$@\"", "sh", signal]).args(processes));
+    }
+
+    /// Every process of the server.
+    pub(crate) fn processes(&self) -> Vec<u32> {
         let pid_file = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("the server runs");
         let postmaster = pid_file.lines().next().expect("the first line is the pid");
         let children = std::fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
         let children = children.expect("the server runs");
-        run(Command::new("sh")
-            .args(["-c", "kill \"$@\"", "sh", signal])
-            .arg(postmaster)
-            .args(children.split_ascii_whitespace()));
+        let all = std::iter::once(postmaster).chain(children.split_ascii_whitespace());
+        all.map(|pid| pid.parse().expect("a pid is a number")).collect()
     }
 
     fn wait_until_ready(&self) {

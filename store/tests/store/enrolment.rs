@@ -156,7 +156,7 @@ async fn a_failed_enrolment_leaves_the_secret_usable(db: Database) {
 async fn only_a_certificate_of_the_device_is_recorded(db: Database) {
     let device = db.device().await;
     for holder in [CertificateHolder::Device(Uuid::now_v7()), CertificateHolder::Client(device)] {
-        let certificate = mooring_store::NewCertificate { holder, ..new_certificate(device) };
+        let certificate = NewCertificate { holder, ..new_certificate(device) };
         let result = db.store.enrol(device, &hash_of(device, b's'), NOW, &certificate).await;
         assert!(matches!(result, Err(EnrolError::Store(StoreError::Invalid { .. }))));
     }

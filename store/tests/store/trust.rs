@@ -1,7 +1,9 @@
 //! Manufacturers' certificates: each enrols one device, into its batch, within the quota.
 
 use futures_util::future::join_all;
-use mooring_store::{BatchRefusal, ManufacturerAuthority, ManufacturerCertificate, ManufacturerError, StoreError};
+use mooring_store::{
+    BatchRefusal, ManufacturerAuthority, ManufacturerCertificate, ManufacturerCrl, ManufacturerError, StoreError,
+};
 use uuid::Uuid;
 
 use crate::batches::batch;
@@ -13,6 +15,7 @@ on_both_databases!(
     of_racing_enrolments_with_one_certificate_one_wins,
     the_quota_of_the_batch_is_kept,
     an_authority_is_trusted_until_it_is_removed,
+    a_revocation_list_gives_way_to_a_newer_one_alone,
 );
 
 const AUTHORITY: [u8; 32] = [7; 32];
@@ -92,4 +95,24 @@ async fn an_authority_is_trusted_until_it_is_removed(db: Database) {
     db.store.trust_manufacturer(&authority(), NOW).await.unwrap();
     enrol(&db, &shown("01")).await.unwrap();
     assert_eq!(db.store.manufacturers().await.unwrap().len(), 1);
+}
+
+async fn a_revocation_list_gives_way_to_a_newer_one_alone(db: Database) {
+    let crl = |issuer: u8, days: i64| ManufacturerCrl {
+        issuer: vec![0x30, issuer],
+        issuer_name: format!("CN={issuer}"),
+        der: vec![issuer, u8::try_from(days).unwrap()],
+        this_update: NOW + time::Duration::days(days),
+    };
+    db.store.load_manufacturer_crl(&crl(1, 2), NOW).await.unwrap();
+    db.store.load_manufacturer_crl(&crl(2, 1), NOW).await.unwrap();
+    let before = db.store.manufacturer_crls_mark().await.unwrap();
+    for days in [1, 2] {
+        let older = db.store.load_manufacturer_crl(&crl(1, days), NOW).await;
+        assert!(matches!(older, Err(StoreError::Conflict { .. })), "{older:?}");
+    }
+    assert_eq!(db.store.manufacturer_crls_mark().await.unwrap(), before);
+    db.store.load_manufacturer_crl(&crl(1, 3), NOW).await.unwrap();
+    assert_ne!(db.store.manufacturer_crls_mark().await.unwrap(), before);
+    assert_eq!(db.store.manufacturer_crls().await.unwrap(), [crl(1, 3), crl(2, 1)]);
 }

@@ -8,7 +8,7 @@ use mooring_store::{AuditVerdict, PageRequest};
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
-use super::{open_store, runtime};
+use super::{open_store_to_read, runtime};
 use crate::args::AuditCommand;
 use crate::output;
 
@@ -16,7 +16,7 @@ pub(super) fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
     runtime()?.block_on(async {
         match command {
             AuditCommand::Verify { head, config } => {
-                let (_, store) = open_store(&config).await?;
+                let (_, store) = open_store_to_read(&config).await?;
                 let verdict = store.verify_audit().await?;
                 let keeps_head = match &head {
                     Some(head) => store.audit_hash(head.seq).await? == Some(head.hash),
@@ -25,7 +25,7 @@ pub(super) fn run(command: AuditCommand) -> anyhow::Result<ExitCode> {
                 Ok(tell(&verdict, keeps_head))
             }
             AuditCommand::Show { limit, json, config } => {
-                let (_, store) = open_store(&config).await?;
+                let (_, store) = open_store_to_read(&config).await?;
                 let mut table = Table::new();
                 table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["row", "at", "who", "did", "to", "detail"]);
                 for row in store.audit(&PageRequest::first(limit)).await?.items {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::{open_store, runtime};
+use super::{open_store_as_owner, runtime};
 use crate::args::DbCommand;
 use crate::output;
 
@@ -14,11 +14,11 @@ pub(super) fn run(command: DbCommand) -> anyhow::Result<ExitCode> {
         match command {
             DbCommand::Migrate(config) => {
                 // Opening it brings the schema up to this version.
-                open_store(&config).await?;
+                open_store_as_owner(&config).await?;
                 output::line("The schema is that of this version.");
             }
             DbCommand::Roles { prefix, config } => {
-                let (_, store) = open_store(&config).await?;
+                let (_, store) = open_store_as_owner(&config).await?;
                 let roles = store.make_roles(&prefix).await?;
                 let now = OffsetDateTime::now_utc();
                 store.append_audit("operator", "database.roles", "database", &json!({"roles": roles}), now).await?;

@@ -7,14 +7,14 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail, ensure};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use mooring_certs::ManufacturerCa;
 use mooring_certs::rotate::AuthorityFiles;
-use mooring_store::{ManufacturerAuthority, Store};
+use mooring_certs::{CheckedCrl, ManufacturerCa};
+use mooring_store::{ManufacturerAuthority, ManufacturerCrl, Store};
 use serde_json::json;
 use time::OffsetDateTime;
 
 use super::{open_store, runtime};
-use crate::args::TrustCommand;
+use crate::args::{ConfigArgs, TrustCommand};
 use crate::config::Config;
 use crate::instance::key_store;
 use crate::output;
@@ -52,6 +52,7 @@ pub(super) fn run(command: TrustCommand) -> anyhow::Result<ExitCode> {
                 ));
                 output::line(format_args!("SHA-256 {fingerprint}; a running server knows it within seconds."));
             }
+            TrustCommand::Crl { file, issuer, config } => load_crl(&file, issuer.as_deref(), &config).await?,
             TrustCommand::List(config) => {
                 let (_, store) = open_store(&config).await?;
                 list(&store).await?;
@@ -67,6 +68,40 @@ pub(super) fn run(command: TrustCommand) -> anyhow::Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// The largest list that is read, bytes: some 400,000 certificates.
+const CRL_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+async fn load_crl(file: &Path, issuer: Option<&Path>, args: &ConfigArgs) -> anyhow::Result<()> {
+    let (_, store) = open_store(args).await?;
+    let context = || format!("{}", file.display());
+    let bytes = fs::read(file).with_context(context)?;
+    ensure!(bytes.len() <= CRL_BYTES_MAX, "{}: larger than {CRL_BYTES_MAX} bytes", file.display());
+    let issuer = match issuer {
+        Some(path) => {
+            let text = fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+            let issuer = ManufacturerCa::from_pem(&text);
+            Some(issuer.map_err(|why| anyhow::anyhow!("{}: {why}", path.display()))?.der)
+        }
+        None => None,
+    };
+    let trusted = store.manufacturers().await?.into_iter().filter(|one| one.removed_at.is_none());
+    let trusted: Vec<Vec<u8>> = trusted.map(|one| one.der).collect();
+    let crl = CheckedCrl::read(&bytes, issuer.as_deref(), &trusted);
+    let CheckedCrl { der, issuer, issuer_name, this_update, revoked } =
+        crl.map_err(|why| anyhow::anyhow!("{}: {why}", file.display()))?;
+    // What the server could not read would stay unknown to it.
+    mooring_auth::check_crl(&der).with_context(context)?;
+    let now = OffsetDateTime::now_utc();
+    let loaded = ManufacturerCrl { issuer, issuer_name: issuer_name.clone(), der, this_update };
+    store.load_manufacturer_crl(&loaded, now).await.with_context(context)?;
+    let detail = json!({"revoked": revoked, "made": this_update.unix_timestamp()});
+    store.append_audit("operator", "manufacturer.crl", &format!("manufacturer:{issuer_name}"), &detail, now).await?;
+    output::line(format_args!(
+        "{revoked} certificates of {issuer_name} enrol no device; a running server knows it within seconds."
+    ));
+    Ok(())
 }
 
 /// Our own authority is no manufacturer: whatever it signed would be let in to make devices.

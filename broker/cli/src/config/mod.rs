@@ -2,6 +2,7 @@
 //!
 //! Each setting is declared once, in [`settings`]; parsing, the example configuration and its documentation follow from that list.
 
+mod database;
 mod example;
 mod load;
 mod people;
@@ -19,6 +20,7 @@ use mooring_log::Durability;
 use mooring_protocol::TopicFilterBuf;
 use mooring_server::{ConnectionLimits, Network};
 
+pub(crate) use database::DatabaseRoles;
 pub(crate) use example::example;
 pub(crate) use load::load;
 pub(crate) use people::{Accounts, Mail, SmtpSecurity};
@@ -36,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) claims: Claims,
     pub(crate) admin: Admin,
     pub(crate) database_url: Option<String>,
+    pub(crate) database_roles: DatabaseRoles,
     pub(crate) acl_file: Option<PathBuf>,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) scram_file: Option<PathBuf>,
@@ -204,6 +207,7 @@ impl Default for Config {
             database_url: None,
             acl_file: None,
             password_file: None,
+            database_roles: DatabaseRoles::default(),
             scram_file: None,
             device_password: DevicePasswordPolicy::default(),
             acl_journal_max: 50_000,
@@ -270,6 +274,7 @@ impl Config {
         self.webhook.check()?;
         self.public_certificate.check()
     }
+        self.database_roles.check(self.database_url.as_deref())?;
 }
 
 impl Listener {

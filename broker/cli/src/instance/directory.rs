@@ -26,6 +26,8 @@ pub(super) struct Directory {
     /// Who has to know the manufacturers' authorities, and when they were last told.
     peers: Option<HttpsPeers>,
     told_at: Option<OffsetDateTime>,
+    /// Which of the manufacturers' revocation lists they know.
+    told_crls: Option<CrlsMark>,
     /// How many revocations the copy on disk has.
     copied: Option<usize>,
 }
@@ -41,6 +43,7 @@ impl Directory {
             grace: Duration::ZERO,
             peers: None,
             told_at: None,
+            told_crls: None,
             copied: None,
         }
     }
@@ -75,6 +78,22 @@ impl Directory {
         match peers.set_manufacturers(&trusted) {
             Ok(()) => self.told_at = Some(now),
             Err(error) => tracing::error!(%error, "the manufacturers' authorities stay as they were"),
+        }
+        self.tell_crls().await;
+    }
+
+    /// Lists may be large: they are read when they have changed.
+    async fn tell_crls(&mut self) {
+        let Some(peers) = &self.peers else { return };
+        let Ok(mark) = self.store.manufacturer_crls_mark().await else { return };
+        if self.told_crls == Some(mark) {
+            return;
+        }
+        let Ok(crls) = self.store.manufacturer_crls().await else { return };
+        let crls: Vec<Vec<u8>> = crls.into_iter().map(|crl| crl.der).collect();
+        match peers.set_manufacturer_crls(&crls) {
+            Ok(()) => self.told_crls = Some(mark),
+            Err(error) => tracing::error!(%error, "the manufacturers' revocation lists stay as they were"),
         }
     }
 
@@ -160,6 +179,9 @@ impl Directory {
         Ok(())
     }
 }
+
+/// How many lists there are, when the newest was made, and when the last was loaded.
+type CrlsMark = (u64, Option<OffsetDateTime>, Option<OffsetDateTime>);
 
 /// A command that adds or removes a manufacturer's authority is heard of by then.
 const MANUFACTURERS_AGE_MAX: Duration = Duration::seconds(2);

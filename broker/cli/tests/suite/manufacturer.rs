@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::lab::{DEVICES_CA, Lab};
 use crate::mqtt::Client;
+use crate::server::text;
 
 /// A lab with a batch of so many, and a manufacturer: a root, an intermediate that signs devices, and the root trusted.
 fn lab(quota: u32) -> Lab {
@@ -23,7 +24,7 @@ fn lab(quota: u32) -> Lab {
         "openssl ecparam -name prime256v1 -genkey -noout -out maker.key; \
          openssl req -x509 -new -key maker.key -subj '/O=Chip maker/CN=Root' -days 3650 -addext keyUsage=critical,keyCertSign -out maker.pem; \
          openssl ecparam -name secp384r1 -genkey -noout -out sub.key; openssl req -new -key sub.key -subj '/O=Chip maker/CN=Sub' -out sub.csr; \
-         printf 'basicConstraints=critical,CA:TRUE,pathlen:0\\nkeyUsage=critical,keyCertSign\\nsubjectKeyIdentifier=hash\\n' > sub.ext; \
+         printf 'basicConstraints=critical,CA:TRUE,pathlen:0\\nkeyUsage=critical,keyCertSign,cRLSign\\nsubjectKeyIdentifier=hash\\n' > sub.ext; \
          openssl x509 -req -in sub.csr -CA maker.pem -CAkey maker.key -set_serial 2 -days 3650 -extfile sub.ext -out sub.pem 2>/dev/null; \
          openssl req -new -key device.key -subj /CN=x -out request.csr && echo made",
     );
@@ -186,9 +187,9 @@ fn attack_manufacturers_leaf_or_wrong_usage_or_unknown_manufacturer() {
         assert!(said.contains("status=000") && said.contains("alert"), "{name}: {said}");
     }
     let own = lab.home.command(&["ca", "trust", "add", "data/ca/devices.pem", "--batch", "w1"]).output().unwrap();
-    assert!(crate::server::text(&own).contains("of our own authority"));
+    assert!(text(&own).contains("of our own authority"));
     let leaf = lab.home.command(&["ca", "trust", "add", "one.pem", "--batch", "w1"]).output().unwrap();
-    assert!(crate::server::text(&leaf).contains("CA:TRUE"));
+    assert!(text(&leaf).contains("CA:TRUE"));
     assert_eq!(lab.batch()["made"], 0);
 }
 
@@ -202,4 +203,39 @@ fn attack_manufacturer_that_is_no_longer_trusted_on_a_handshake_from_before() {
     let said = lab.enrol_with("one");
     assert!(said.contains("/problems/manufacturer-untrusted") || said.contains("status=000"), "{said}");
     assert_eq!(lab.batch()["made"], 0);
+}
+
+/// What the manufacturer needs to take certificates back: its list is `sub.crl`.
+const TAKE_BACK: &str = "touch index.txt; echo 01 > crlnumber; \
+     printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index.txt\\ncrlnumber=crlnumber\\ndefault_md=sha256\\ndefault_crl_days=30\\ncrl_extensions=e\\n[e]\\nauthorityKeyIdentifier=keyid\\n' > crl.cnf; \
+     take_back() { openssl ca -config crl.cnf -keyfile sub.key -cert sub.pem -revoke $1.leaf 2>/dev/null; \
+     openssl ca -config crl.cnf -keyfile sub.key -cert sub.pem -gencrl -out sub.crl 2>/dev/null && echo listed; }; ";
+
+#[test]
+fn attack_idevid_on_its_manufacturers_revocation_list() {
+    let lab = lab(10);
+    lab.idevid("stolen");
+    lab.idevid("good");
+    let said = lab.run(&format!("{TAKE_BACK} take_back stolen; cp sub.crl older.crl"));
+    assert!(said.contains("listed"), "{said}");
+    // Who is not the manufacturer takes nothing back, and gives nothing back.
+    let refused = |arguments: &[&str], why: &str| {
+        let output = lab.home.command(&[&["ca", "trust", "crl"], arguments].concat()).output().unwrap();
+        assert!(!output.status.success() && text(&output).contains(why), "{arguments:?}: {}", text(&output));
+    };
+    refused(&["sub.crl"], "signed neither by a registered authority");
+    refused(&["sub.crl", "--issuer", "data/ca/devices.pem"], "not signed by a registered authority");
+    refused(&["sub.pem", "--issuer", "sub.pem"], "BEGIN");
+    let said = lab.home.run(&["ca", "trust", "crl", "sub.crl", "--issuer", "sub.pem"]);
+    assert!(said.contains("1 certificates of"), "{said}");
+    lab.run("sleep 1");
+    refused(&["older.crl", "--issuer", "sub.pem"], "not newer");
+    let began = std::time::Instant::now();
+    // In the handshake, within seconds: an empty request with it is no use before either.
+    while !lab.run("api /v1/certificates --cert stolen.pem --key stolen.key -X POST").contains("status=000") {
+        assert!(began.elapsed() < std::time::Duration::from_secs(10), "the list is not heard of");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert!(lab.enrol_with("stolen").contains("status=000"));
+    assert!(lab.enrol_with("good").contains("status=201"));
 }

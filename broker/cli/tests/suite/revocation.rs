@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use mooring_protocol::{Connect, ReasonCode};
+use mooring_protocol::{Connect, PacketId, Publish, ReasonCode, TopicName};
 use mooring_sim::Credentials;
 use serde_json::Value;
 
@@ -125,6 +125,11 @@ fn a_purge_ends_the_session_and_what_is_retained_and_without_it_both_stay() {
         connect.properties.session_expiry_s = Some(3600);
         let mut client = case.connect_as(&connect).unwrap();
         client.subscribe(&format!("devices/{}/#", case.device.id)).unwrap();
+        // Whatever the device retained, wherever below its own topics.
+        let own = format!("devices/{}/events/deep/door", case.device.id);
+        let door = Publish::new(TopicName::parse(&own).unwrap(), b"open").retained();
+        client.send(&door.at_least_once(PacketId::new(9).unwrap()).into()).unwrap();
+        assert!(!client.acknowledged().unwrap().1.is_error());
         let mut arguments = vec!["ca", "revoke", "--device", &case.device.id];
         arguments.extend(purge.then_some("--purge"));
         let receipt = case.mooring(&arguments);
@@ -133,8 +138,10 @@ fn a_purge_ends_the_session_and_what_is_retained_and_without_it_both_stay() {
         assert_eq!(receipt["sessions"][0]["subscriptions"], 1, "{receipt}");
         assert_eq!(receipt["sessions"][0]["purged"], purge, "{receipt}");
         let presence = format!("devices/{}/presence", case.device.id);
-        let retained = receipt["retained_purged"].as_array().unwrap().iter().any(|topic| *topic == *presence);
-        assert_eq!(retained, purge, "{receipt}");
+        for topic in [presence, own] {
+            let retained = receipt["retained_purged"].as_array().unwrap().iter().any(|purged| *purged == *topic);
+            assert_eq!(retained, purge, "{topic}: {receipt}");
+        }
         let sessions = case.home_sessions();
         assert_eq!(sessions.contains(&case.device.id), !purge, "{sessions}");
     }

@@ -18,6 +18,12 @@ pub(crate) fn bash(home: &Home, admin: u16, script: &str) -> std::process::Outpu
         .unwrap()
 }
 
+/// The blocks of commands of a page, which are those without a language.
+pub(crate) fn commands(page: &str) -> Vec<String> {
+    let blocks = page.split("```").skip(1).step_by(2);
+    blocks.filter_map(|block| block.strip_prefix('\n')).map(str::to_owned).collect()
+}
+
 #[test]
 fn the_tutorial_of_certificates_works_as_it_stands() {
     let home = Home::new();

@@ -461,6 +461,12 @@ impl Engine {
         self.retained.message(topic)
     }
 
+    /// The topics at a path and below it where a message is retained.
+    #[must_use]
+    pub fn retained_topics_below(&self, path: &str) -> Vec<TopicNameBuf> {
+        self.retained.topics_below(path)
+    }
+
     /// The counters of this shard.
     #[must_use]
     pub fn counters(&self) -> Counters {
