@@ -13,7 +13,7 @@ SEEDS ?= 1000
 EXAMPLES ?= 30
 BROKERS ?= benches/brokers.toml
 
-.PHONY: help demo run test lint sim fmt bench micro micro-quick bench-store compare fuzz api-fuzz docs release crash scale slow-subscriber
+.PHONY: help demo run test lint sim fmt bench micro micro-quick bench-store compare fuzz api-fuzz docs client release crash scale slow-subscriber
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,10 +86,16 @@ api-fuzz: ## schemathesis against the API's description: no 5xx, no undocumented
 	cargo build --quiet --package mooring
 	scripts/api-fuzz $(EXAMPLES)
 
-docs: ## Write again what is generated: the OpenAPI description and the example configuration.
+docs: ## Write again what is generated: the OpenAPI description, the app's types of it and the example configuration.
 	@scripts/setup build
 	cargo run --quiet --package mooring -- config example > docs/mooring.example.toml
 	cargo run --quiet --package mooring -- openapi > docs/openapi.json
+	@$(MAKE) --no-print-directory client
+
+client: ## Write the app's types of the API again, from docs/openapi.json.
+	@scripts/setup client
+	@cp app/generate.mjs target/app/
+	node target/app/generate.mjs docs/openapi.json app/src/api/schema.d.ts
 
 release: ## The binary that ships: target/release/mooring.
 	@scripts/setup build

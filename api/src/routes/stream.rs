@@ -9,15 +9,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use mooring_store::{EventRow, EventsSince, PageRequest};
+use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::events::shown;
-use crate::caller::{Caller, Scope, bearer};
+use crate::caller::{Caller, Scope, presented};
 use crate::stream::{Listening, LiveEvent, Place};
 use crate::{ApiContext, Problem};
 
@@ -44,7 +45,7 @@ const DEVICES_MAX: usize = 5_000;
 #[utoipa::path(
     get, path = "/v1/stream", tag = "devices",
     params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was received")),
-    responses((status = 200, description = "A stream that goes on until one side ends it", body = String, content_type = "text/event-stream")),
+    responses((status = 200, description = "A stream that goes on until one side ends it; the schema is that of `data` of what devices said", body = StreamEvent, content_type = "text/event-stream")),
 )]
 pub(super) async fn watch(
     State(context): State<ApiContext>,
@@ -53,7 +54,7 @@ pub(super) async fn watch(
 ) -> Result<Response, Problem> {
     let user = caller.user()?;
     let last = headers.get("last-event-id").map(EventId::read).transpose()?;
-    let token = bearer(&headers).unwrap_or_default().to_owned();
+    let token = presented(&headers).map(|(_, token)| token).unwrap_or_default().to_owned();
     let parts = Parts::load(&context, user).await?;
     let listening = context.sharing.streams.listen(user, parts.devices())?;
     let (frames, waiting) = mpsc::channel(FRAMES_MAX);
@@ -310,7 +311,7 @@ impl Stream {
     /// Whether the token still holds, and, when rights have changed anywhere, whether one's own have.
     async fn look(&mut self) -> Result<(), End> {
         self.look_at_end()?;
-        match Caller::of_token(&self.context, &self.token).await {
+        match Caller::of_token_again(&self.context, &self.token).await {
             Ok(caller) if caller.user().ok() == Some(self.user) && caller.require(Scope::DevicesRead).is_ok() => {}
             Ok(_) => return Err(End::Because("the token ended")),
             Err(problem) if problem.is_passing() => {}
@@ -352,24 +353,37 @@ impl Stream {
 
 const NEVER: Duration = Duration::from_secs(24 * 3600);
 
+/// What a device said: the `data` of an event of the stream.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StreamEvent {
+    /// The device.
+    device: Uuid,
+    /// What it is; also the `event` of the wire.
+    #[schema(value_type = String, example = "telemetry", pattern = "^(telemetry|event|log|state|presence|command-result|update-status)$")]
+    kind: &'static str,
+    /// When the broker had it.
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    /// The name of the event or the command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The request that a result answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<Uuid>,
+    /// The payload, when it is JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<Value>,
+    /// The payload in base64, when it is anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_base64: Option<String>,
+}
+
 /// An event in the form of the stream. JSON has no line breaks of its own here, so that `data` is one line.
 fn frame(id: &str, at: OffsetDateTime, place: &Place, payload: &[u8]) -> String {
-    let (json, base64) = shown(payload);
-    let mut data = json!({
-        "device": place.device,
-        "kind": place.kind.as_str(),
-        "at": at.format(&Rfc3339).unwrap_or_default(),
-    });
-    let optional = [
-        ("name", place.name.clone().map(Value::from)),
-        ("request", place.request.map(|request| Value::from(request.to_string()))),
-        ("payload", json),
-        ("payload_base64", base64.map(Value::from)),
-    ];
-    for (key, value) in optional {
-        if let (Some(value), Some(data)) = (value, data.as_object_mut()) {
-            data.insert(key.to_owned(), value);
-        }
-    }
-    format!("id: {id}\nevent: {}\ndata: {data}\n\n", place.kind.as_str())
+    let (payload, payload_base64) = shown(payload);
+    let kind = place.kind.as_str();
+    let (name, request) = (place.name.clone(), place.request);
+    let event = StreamEvent { device: place.device, kind, at, name, request, payload, payload_base64 };
+    let data = serde_json::to_string(&event).unwrap_or_default();
+    format!("id: {id}\nevent: {kind}\ndata: {data}\n\n")
 }
