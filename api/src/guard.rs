@@ -4,11 +4,12 @@ use axum::extract::{FromRequestParts as _, RawPathParams, Request};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use mooring_oauth::ProvenRequest;
 use mooring_store::EventKind;
 use uuid::Uuid;
 
 use crate::access::Wish;
-use crate::caller::{Caller, Scope, bearer};
+use crate::caller::{Caller, Scope};
 use crate::{ApiContext, Problem, idempotency};
 
 /// Who may use a route.
@@ -61,9 +62,8 @@ async fn admit(rule: Rule, scopes: &'static [Scope], mut request: Request, next:
     }
     let context = request.extensions().get::<ApiContext>().cloned();
     let context = context.ok_or_else(|| Problem::internal("The router has no context."))?;
-    let token = bearer(request.headers());
-    let token = token.ok_or_else(|| Problem::unauthorized("Send a token as `Authorization: Bearer <token>`."))?;
-    let caller = Caller::of_token(&context, token).await?;
+    let proven = ProvenRequest { method: request.method(), path: request.uri().path() };
+    let caller = Caller::of_request(&context, request.headers(), proven).await?;
     for scope in scopes {
         caller.require(*scope)?;
     }

@@ -37,6 +37,8 @@ pub struct OauthFamily {
     pub signed_in: Option<SignedIn>,
     /// When its last token ends.
     pub expires_at: OffsetDateTime,
+    /// The thumbprint (RFC 7638) of the key that its refresh tokens are bound to (RFC 9449, 5).
+    pub dpop_jkt: Option<[u8; 32]>,
 }
 
 /// A refresh token, by its hash.
@@ -82,6 +84,8 @@ pub struct OauthCode {
     pub browser_session: Option<Uuid>,
     /// How the person had signed in.
     pub signed_in: SignedIn,
+    /// The thumbprint of the key that has to be shown with the code (RFC 9449, 10).
+    pub dpop_jkt: Option<[u8; 32]>,
 }
 
 /// What a code or a refresh token is exchanged for.
@@ -91,6 +95,8 @@ pub struct Exchange {
     pub family_expires_at: OffsetDateTime,
     /// The next refresh token, if there is to be one.
     pub refresh: Option<RefreshToken>,
+    /// The thumbprint of the key that a new family's refresh tokens are bound to.
+    pub dpop_jkt: Option<[u8; 32]>,
 }
 
 /// Why a code or a refresh token is good for nothing.
@@ -149,8 +155,8 @@ impl Store {
         }
         let code = &new.code;
         let sql = "INSERT INTO oauth_codes (hash, family_id, client_id, user_id, redirect_uri, scopes, nonce, \
-             code_challenge, browser_session, signed_in_at, amr, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+             code_challenge, browser_session, signed_in_at, amr, expires_at, dpop_jkt) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         let (scopes, amr) = (join_scopes(&code.scopes)?, join_scopes(&code.signed_in.amr)?);
         let params = params![
             &new.hash,
@@ -164,7 +170,8 @@ impl Store {
             code.browser_session,
             code.signed_in.at,
             &amr,
-            new.expires_at
+            new.expires_at,
+            code.dpop_jkt.as_ref().map(<[u8; 32]>::as_slice)
         ];
         tx.execute(sql, &params).await?;
         tx.commit().await
@@ -202,6 +209,7 @@ impl Store {
             browser_session: code.browser_session,
             signed_in: Some(code.signed_in),
             expires_at: exchange.family_expires_at,
+            dpop_jkt: exchange.dpop_jkt,
         };
         insert_family(&mut tx, &family, exchange.refresh, now).await?;
         tx.commit().await?;
@@ -289,10 +297,16 @@ impl Store {
         reason: &str,
         now: OffsetDateTime,
     ) -> Result<Vec<Uuid>> {
+        let mut tx = self.begin().await?;
+        // What was let in and has not come for its tokens yet would otherwise come afterwards.
+        let kept_or_none = kept.unwrap_or(Uuid::nil());
+        let sql = "DELETE FROM oauth_codes WHERE user_id = $1 AND used_at IS NULL \
+             AND (browser_session IS NULL OR browser_session <> $2)";
+        tx.execute(sql, &params![user, kept_or_none]).await?;
+        tx.execute("DELETE FROM oauth_device_codes WHERE user_id = $1 AND used_at IS NULL", &params![user]).await?;
         let sql = "UPDATE oauth_families SET ended_at = $2, end_reason = $3 WHERE user_id = $1 AND ended_at IS NULL \
              AND (browser_session IS NULL OR browser_session <> $4) RETURNING id";
-        let mut tx = self.begin().await?;
-        let rows = tx.rows(sql, &params![user, now, reason, kept.unwrap_or(Uuid::nil())]).await?;
+        let rows = tx.rows(sql, &params![user, now, reason, kept_or_none]).await?;
         tx.commit().await?;
         rows.iter().map(|row| row.get("id")).collect()
     }
@@ -303,6 +317,8 @@ impl Store {
              WHERE browser_session = $1 AND ended_at IS NULL \
              AND ' ' || scopes || ' ' NOT LIKE '% offline_access %' RETURNING id";
         let mut tx = self.begin().await?;
+        let codes = "DELETE FROM oauth_codes WHERE browser_session = $1 AND used_at IS NULL";
+        tx.execute(codes, &params![session]).await?;
         let rows = tx.rows(sql, &params![session, now]).await?;
         tx.commit().await?;
         rows.iter().map(|row| row.get("id")).collect()
@@ -349,7 +365,7 @@ pub(crate) async fn insert_family(
     now: OffsetDateTime,
 ) -> Result<()> {
     let sql = "INSERT INTO oauth_families (id, client_id, user_id, scopes, browser_session, signed_in_at, amr, \
-         created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+         created_at, expires_at, dpop_jkt) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     let amr = family.signed_in.as_ref().map_or(Ok(String::new()), |signed_in| join_scopes(&signed_in.amr))?;
     let scopes = join_scopes(&family.scopes)?;
     let params = params![
@@ -361,7 +377,8 @@ pub(crate) async fn insert_family(
         family.signed_in.as_ref().map(|signed_in| signed_in.at),
         &amr,
         now,
-        family.expires_at
+        family.expires_at,
+        family.dpop_jkt.as_ref().map(<[u8; 32]>::as_slice)
     ];
     tx.execute(sql, &params).await?;
     match refresh {
@@ -397,7 +414,13 @@ fn code(row: &Row) -> Result<OauthCode> {
         code_challenge: row.get("code_challenge")?,
         browser_session: row.get("browser_session")?,
         signed_in: SignedIn { at: row.time("signed_in_at")?, amr: split_scopes(&row.get::<String>("amr")?) },
+        dpop_jkt: thumbprint(row)?,
     })
+}
+
+fn thumbprint(row: &Row) -> Result<Option<[u8; 32]>> {
+    let stored: Option<Vec<u8>> = row.get("dpop_jkt")?;
+    stored.map(|_| row.hash("dpop_jkt")).transpose()
 }
 
 fn family(row: &Row) -> Result<OauthFamily> {
@@ -410,5 +433,6 @@ fn family(row: &Row) -> Result<OauthFamily> {
         browser_session: row.get("browser_session")?,
         signed_in: row.time_opt("signed_in_at")?.map(|at| SignedIn { at, amr }),
         expires_at: row.time("expires_at")?,
+        dpop_jkt: thumbprint(row)?,
     })
 }

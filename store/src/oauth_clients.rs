@@ -27,6 +27,8 @@ pub struct OauthClient {
     pub grant_types: Vec<String>,
     /// The most that it can be given.
     pub scopes: Vec<String>,
+    /// Whether its tokens have to be bound to a key of its own (RFC 9449).
+    pub requires_dpop: bool,
 }
 
 impl Store {
@@ -37,7 +39,8 @@ impl Store {
     pub async fn create_oauth_client(&self, client: &OauthClient, now: OffsetDateTime) -> Result<()> {
         let OauthClient { id, name, secret_hash, first_party, introspects, .. } = client;
         let sql = "INSERT INTO oauth_clients (id, name, secret_hash, first_party, introspects, redirect_uris, \
-             sign_out_uris, grant_types, scopes, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+             sign_out_uris, grant_types, scopes, created_at, requires_dpop) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         let redirect_uris = join_scopes(&client.redirect_uris)?;
         let sign_out_uris = join_scopes(&client.sign_out_uris)?;
         let (grant_types, scopes) = (join_scopes(&client.grant_types)?, join_scopes(&client.scopes)?);
@@ -52,7 +55,8 @@ impl Store {
             &sign_out_uris,
             &grant_types,
             &scopes,
-            now
+            now,
+            client.requires_dpop
         ];
         self.execute(sql, &params).await.map(drop)
     }
@@ -103,18 +107,6 @@ impl Store {
              ON CONFLICT (user_id, client_id) DO UPDATE SET scopes = EXCLUDED.scopes, at = EXCLUDED.at";
         self.execute(sql, &params![user, client, &join_scopes(scopes)?, now]).await.map(drop)
     }
-
-    /// Takes back what a person has given a client: the consent is forgotten, and all families end. Gives these.
-    pub async fn withdraw_oauth_consent(&self, user: Uuid, client: &str, now: OffsetDateTime) -> Result<Vec<Uuid>> {
-        let mut tx = self.begin().await?;
-        let sql = "DELETE FROM oauth_consents WHERE user_id = $1 AND client_id = $2";
-        tx.execute(sql, &params![user, client]).await?;
-        let sql = "UPDATE oauth_families SET ended_at = $3, end_reason = 'withdrawn' \
-             WHERE user_id = $1 AND client_id = $2 AND ended_at IS NULL RETURNING id";
-        let rows = tx.rows(sql, &params![user, client, now]).await?;
-        tx.commit().await?;
-        rows.iter().map(|row| row.get("id")).collect()
-    }
 }
 
 fn client(row: &Row) -> Result<OauthClient> {
@@ -130,5 +122,6 @@ fn client(row: &Row) -> Result<OauthClient> {
         sign_out_uris: list("sign_out_uris")?,
         grant_types: list("grant_types")?,
         scopes: list("scopes")?,
+        requires_dpop: row.get("requires_dpop")?,
     })
 }

@@ -160,6 +160,7 @@ impl Store {
             browser_session: None,
             signed_in: Some(SignedIn { at, amr: split_scopes(&row.get::<String>("amr")?) }),
             expires_at: exchange.family_expires_at,
+            dpop_jkt: exchange.dpop_jkt,
         };
         tx.execute("UPDATE oauth_device_codes SET used_at = $2 WHERE hash = $1", &params![hash, now]).await?;
         insert_family(&mut tx, &family, exchange.refresh, now).await?;

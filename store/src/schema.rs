@@ -27,6 +27,7 @@ const POSTGRES: &Migrations = migrations!["postgres":
     50 "0050_sharing",
     60 "0060_retention",
     70 "0070_manufacturer_crls",
+    80 "0080_dpop",
 ];
 const SQLITE: &Migrations = migrations!["sqlite":
     1 "0001_initial",
@@ -39,6 +40,7 @@ const SQLITE: &Migrations = migrations!["sqlite":
     50 "0050_sharing",
     60 "0060_retention",
     70 "0070_manufacturer_crls",
+    80 "0080_dpop",
 ];
 
 /// What brings a Postgres database up to this version.
@@ -67,7 +69,7 @@ pub(crate) fn versions() -> Vec<(i64, Vec<u8>)> {
 
 /// Whether the role has not the right (insufficient_privilege).
 fn is_denied(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "42501")
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "42501")
 }
 
 /// Says what a failed migration means.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use crate::client::{AUTHORIZATION_CODE, require_grant};
+use crate::dpop;
 use crate::error::{ErrorCode, OauthError, Result};
 use crate::params::{Params, with_query};
 use crate::provider::Provider;
@@ -28,6 +29,8 @@ pub(crate) struct AuthorizationRequest {
     /// How long ago the person may have signed in, seconds.
     pub(crate) max_age_s: Option<u32>,
     pub(crate) login_hint: Option<String>,
+    /// The thumbprint of the key that has to be shown with the code (RFC 9449, 10).
+    pub(crate) dpop_jkt: Option<[u8; 32]>,
     /// The pushed request that it came from.
     pub(crate) pushed: Option<[u8; 32]>,
 }
@@ -101,7 +104,7 @@ pub(crate) async fn check_pushed(provider: &Provider, params: &Params, client: &
 }
 
 /// The parameters of a request that are kept.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "client_id",
     "redirect_uri",
     "response_type",
@@ -115,6 +118,7 @@ const NAMES: [&str; 13] = [
     "max_age",
     "login_hint",
     "resource",
+    "dpop_jkt",
 ];
 
 /// The parameters of the pushed request that the URL names, or those of the URL.
@@ -164,12 +168,23 @@ struct Wishes {
     prompt: Prompt,
     max_age_s: Option<u32>,
     login_hint: Option<String>,
+    dpop_jkt: Option<[u8; 32]>,
 }
 
 impl Wishes {
     fn request(self, client: OauthClient, answer: Answer, pushed: Option<[u8; 32]>) -> AuthorizationRequest {
-        let Self { scopes, nonce, code_challenge, prompt, max_age_s, login_hint } = self;
-        AuthorizationRequest { client, answer, scopes, nonce, code_challenge, prompt, max_age_s, login_hint, pushed }
+        AuthorizationRequest {
+            client,
+            answer,
+            scopes: self.scopes,
+            nonce: self.nonce,
+            code_challenge: self.code_challenge,
+            prompt: self.prompt,
+            max_age_s: self.max_age_s,
+            login_hint: self.login_hint,
+            dpop_jkt: self.dpop_jkt,
+            pushed,
+        }
     }
 }
 
@@ -198,6 +213,7 @@ fn check_wishes(provider: &Provider, params: &Params, client: &OauthClient) -> R
         prompt: check_prompt(params.get("prompt"))?,
         max_age_s: max_age_s.map_err(|_| OauthError::invalid_request("max_age is a number of seconds."))?,
         login_hint: params.get("login_hint").map(str::to_owned),
+        dpop_jkt: dpop::thumbprint(params.get("dpop_jkt"))?,
     })
 }
 

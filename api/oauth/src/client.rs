@@ -141,6 +141,7 @@ mod tests {
             sign_out_uris: Vec::new(),
             grant_types: vec![AUTHORIZATION_CODE.to_owned(), CLIENT_CREDENTIALS.to_owned()],
             scopes: vec!["openid".to_owned(), "operator".to_owned()],
+            requires_dpop: false,
         }
     }
 

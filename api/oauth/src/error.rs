@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use mooring_accounts::AccountsError;
 use mooring_store::StoreError;
 
+use crate::dpop::ProofError;
+
 /// The result of this crate's functions.
 pub type Result<T, E = OauthError> = std::result::Result<T, E>;
 
@@ -78,6 +80,13 @@ impl OauthError {
     }
 }
 
+impl From<ProofError> for OauthError {
+    fn from(error: ProofError) -> Self {
+        let code = if error == ProofError::Nonce { ErrorCode::UseDpopNonce } else { ErrorCode::InvalidDpopProof };
+        Self::refused(code, format!("The DPoP proof is no good: {error}."))
+    }
+}
+
 impl From<AccountsError> for OauthError {
     fn from(error: AccountsError) -> Self {
         match error {
@@ -119,6 +128,10 @@ pub enum ErrorCode {
     ConsentRequired,
     /// A request object is not supported.
     RequestNotSupported,
+    /// A DPoP proof is missing or not good (RFC 9449, 5).
+    InvalidDpopProof,
+    /// A DPoP proof lacks our nonce (RFC 9449, 8).
+    UseDpopNonce,
     /// A pushed request that is unknown, used or has ended.
     InvalidRequestUri,
     /// Nobody has decided yet (RFC 8628, 3.5).
@@ -156,6 +169,8 @@ impl ErrorCode {
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
             Self::RequestNotSupported => "request_not_supported",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::InvalidRequestUri => "invalid_request_uri",
             Self::AuthorizationPending => "authorization_pending",
             Self::SlowDown => "slow_down",

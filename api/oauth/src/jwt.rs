@@ -53,6 +53,16 @@ pub(crate) struct AccessClaims {
     pub(crate) sid: Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) auth_time: Option<i64>,
+    /// The key that has to be shown with the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cnf: Option<Confirmation>,
+}
+
+/// RFC 9449, 6.1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Confirmation {
+    /// The thumbprint of the key.
+    pub(crate) jkt: String,
 }
 
 /// The claims of an ID token (OpenID Connect Core, 2).

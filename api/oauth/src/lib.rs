@@ -15,6 +15,7 @@ mod answer;
 mod authorize;
 mod budget;
 mod client;
+mod dpop;
 mod ended;
 mod endpoints;
 mod error;
@@ -38,6 +39,7 @@ use endpoints::{device, discovery, introspect, par, token, userinfo};
 use mooring_accounts::Accounts;
 
 pub use client::{GRANT_TYPES, check_client, generate_client_secret};
+pub use dpop::{DPOP, ProofError, ProvenRequest};
 pub use error::{ErrorCode, OauthError, Result};
 pub use jwt::TokenError;
 pub use provider::{AccessToken, Provider, ProviderConfig, Renewal};

@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration as StdDuration, Instant};
 
+use axum::http::{HeaderMap, Method};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use mooring_certs::KeySecret;
 use mooring_store::{OauthClient, OauthFamily, Store};
+use ring::hmac;
 use time::{Duration, OffsetDateTime};
 use tokio::sync::{broadcast, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -14,11 +18,13 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::budget::{Budgets, network};
+use crate::dpop::{self, Proof, ProofError, Proofs, ProvenRequest};
 use crate::ended::EndedFamilies;
 use crate::error::{ErrorCode, OauthError, Result};
-use crate::jwt::{self, AccessClaims, IdClaims, TokenError};
+use crate::jwt::{self, AccessClaims, Confirmation, IdClaims, TokenError};
 use crate::keys::{KeyRing, TokenKind};
 use crate::scope;
+use crate::secret::random;
 
 /// How the provider works.
 #[derive(Debug, Clone)]
@@ -47,6 +53,11 @@ struct Inner {
     keys: KeyRing,
     ended: EndedFamilies,
     renewals: broadcast::Sender<Renewal>,
+    /// Proofs of keys with requests for tokens, and with tokens: whoever fills the one does not shut the other.
+    token_proofs: Proofs,
+    api_proofs: Proofs,
+    /// Seals what this process says to itself by way of a browser.
+    seal_key: hmac::Key,
     /// Guesses at client secrets, of one address.
     client_failures: Budgets<IpAddr>,
     /// Guesses at user codes, of one person and of one address.
@@ -74,6 +85,8 @@ pub struct AccessToken {
     pub family: Uuid,
     /// When it ends by itself.
     pub expires_at: OffsetDateTime,
+    /// The thumbprint of the key that it is bound to: without a proof of that key it is no good ([`Provider::check_proof`]).
+    pub jkt: Option<[u8; 32]>,
 }
 
 /// A client has a fresh access token, which is for as much as the one before.
@@ -112,7 +125,21 @@ impl Provider {
         let client_failures = Budgets::new(30, MINUTE);
         let user_code_tries = Budgets::new(10, MINUTE * 10);
         let renewals = broadcast::channel(RENEWALS_LAG_MAX).0;
-        Ok(Self(Arc::new(Inner { config, store, keys, ended, renewals, client_failures, user_code_tries })))
+        let token_proofs = Proofs::new()?;
+        // A client may keep one nonce for all of an origin.
+        let api_proofs = token_proofs.apart();
+        Ok(Self(Arc::new(Inner {
+            config,
+            store,
+            keys,
+            ended,
+            renewals,
+            token_proofs,
+            api_proofs,
+            seal_key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?),
+            client_failures,
+            user_code_tries,
+        })))
     }
 
     /// Asks the database what has ended, sweeps it and follows keys by new ones, until `stop` turns true.
@@ -146,6 +173,8 @@ impl Provider {
 
     async fn upkeep(&self) {
         let now = OffsetDateTime::now_utc();
+        self.0.token_proofs.sweep();
+        self.0.api_proofs.sweep();
         if let Err(error) = self.0.keys.rotate(now) {
             tracing::error!(%error, "the signing key can't be followed by a new one");
         }
@@ -160,7 +189,7 @@ impl Provider {
         text.bytes().filter(|byte| *byte == b'.').count() == 2
     }
 
-    /// The access token, when it is good for this server now. Reads no database.
+    /// The access token, when it is good for this server now. Reads no database. One with a `jkt` is good together with a proof alone.
     ///
     /// # Errors
     /// Why it is not good.
@@ -183,7 +212,9 @@ impl Provider {
         }
         // A client that works for itself is its own subject. One whose id is that of a person would be so, too, and have no person's devices.
         let user = if claims.sub == claims.client_id { None } else { Some(parse_subject(&claims.sub)?) };
+        let jkt = claims.cnf.map(|cnf| dpop::decode(&cnf.jkt).ok_or(TokenError::Foreign)).transpose()?;
         Ok(AccessToken {
+            jkt,
             id: claims.jti,
             user,
             client_id: claims.client_id,
@@ -191,6 +222,49 @@ impl Provider {
             family: claims.sid,
             expires_at,
         })
+    }
+
+    /// Checks that a request to this server shows the key that its access token is bound to, and uses its proof up (RFC 9449, 7.1).
+    ///
+    /// # Errors
+    /// What is wrong with the proof.
+    pub fn check_proof(
+        &self,
+        headers: &HeaderMap,
+        request: ProvenRequest<'_>,
+        token: &str,
+        jkt: &[u8; 32],
+    ) -> Result<(), ProofError> {
+        let address = format!("{}{}", self.0.config.issuer, request.path);
+        let proof = self.0.api_proofs.read(headers, request.method, &address, OffsetDateTime::now_utc())?;
+        let proof = proof.ok_or(ProofError::Missing)?;
+        proof.require_token(token, jkt)?;
+        self.0.api_proofs.use_up(&proof)
+    }
+
+    /// The proof of a key that a client sends with a POST for tokens; it has to carry our nonce.
+    pub(crate) fn proof_for_tokens(
+        &self,
+        headers: &HeaderMap,
+        path: &str,
+        client: &OauthClient,
+    ) -> Result<Option<Proof>> {
+        let address = format!("{}{path}", self.0.config.issuer);
+        match self.0.token_proofs.read(headers, &Method::POST, &address, OffsetDateTime::now_utc())? {
+            Some(proof) => proof.require_nonce().map(|()| Some(proof)).map_err(Into::into),
+            None if client.requires_dpop => Err(ProofError::Missing.into()),
+            None => Ok(None),
+        }
+    }
+
+    /// What goes with a text that this process gives a browser to bring back. A restart forgets it.
+    pub(crate) fn seal(&self, text: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.0.seal_key, text.as_bytes()))
+    }
+
+    /// Proofs for tokens: their nonces, and which were used.
+    pub(crate) fn token_proofs(&self) -> &Proofs {
+        &self.0.token_proofs
     }
 
     /// Tells each family that ends before its time, within half a second of its end: what was opened with its tokens ends then. A receiver that lags
@@ -230,15 +304,18 @@ impl Provider {
         Ok(ended.len())
     }
 
-    /// Takes back what a person has let one client have, at once.
+    /// Takes back what a person has let one client have, at once. Gives how many sign-ins ended; `None` when the person had let it have nothing.
     ///
     /// # Errors
     /// [`OauthError::Store`].
-    pub async fn withdraw_consent(&self, user: Uuid, client: &str) -> Result<usize> {
+    pub async fn withdraw_consent(&self, user: Uuid, client: &str) -> Result<Option<usize>> {
         let now = OffsetDateTime::now_utc();
-        let ended = self.0.store.withdraw_oauth_consent(user, client, now).await?;
+        let Some(ended) = self.0.store.withdraw_oauth_consent(user, client, now).await? else { return Ok(None) };
         self.0.ended.add(&ended, now);
-        Ok(ended.len())
+        let (actor, subject) = (format!("user:{user}"), format!("client:{client}"));
+        let detail = serde_json::json!({"sign_ins_ended": ended.len()});
+        self.0.store.append_audit(&actor, "oauth.consent.withdraw", &subject, &detail, now).await?;
+        Ok(Some(ended.len()))
     }
 
     /// Ends what was to last as long as this browser session.
@@ -286,8 +363,14 @@ impl Provider {
         self.0.store.oauth_client(id).await?.ok_or_else(unknown)
     }
 
-    /// Signs the tokens of a family. `scopes` may be fewer than the family's.
-    pub(crate) fn issue(&self, family: &OauthFamily, scopes: &[String], nonce: Option<String>) -> Result<Issued> {
+    /// Signs the tokens of a family. `scopes` may be fewer than the family's; `jkt` is the key that the access token is bound to.
+    pub(crate) fn issue(
+        &self,
+        family: &OauthFamily,
+        scopes: &[String],
+        nonce: Option<String>,
+        jkt: Option<&[u8; 32]>,
+    ) -> Result<Issued> {
         let now = OffsetDateTime::now_utc();
         let key = self.0.keys.signer(now)?;
         let signed_in_at = family.signed_in.as_ref().map(|signed_in| signed_in.at.unix_timestamp());
@@ -303,6 +386,7 @@ impl Provider {
             scope: scopes.join(" "),
             sid: family.id,
             auth_time: signed_in_at,
+            cnf: jkt.map(|jkt| Confirmation { jkt: dpop::encode(jkt) }),
         };
         let access_token = jwt::sign(&key, TokenKind::Access, &access)?;
         let id_token = match (&family.signed_in, scope::contains(scopes, scope::OPENID)) {
@@ -365,9 +449,8 @@ fn parse_subject(sub: &str) -> Result<Uuid, TokenError> {
 
 /// The left half of the hash that goes with the algorithm: SHA-512 for Ed25519 (OpenID Connect Core, 3.1.3.6).
 fn at_hash(access_token: &str) -> String {
-    use base64::Engine as _;
     let digest = ring::digest::digest(&ring::digest::SHA512, access_token.as_bytes());
-    base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(digest.as_ref().iter().take(32).copied().collect::<Vec<_>>())
+    BASE64_URL_SAFE_NO_PAD.encode(digest.as_ref().iter().take(32).copied().collect::<Vec<_>>())
 }
 
 /// An issuer is an origin: paths are added to it, and answers are compared with it character by character.

@@ -35,6 +35,7 @@ fn client() -> OauthClient {
         sign_out_uris: Vec::new(),
         grant_types: vec!["authorization_code".to_owned(), "refresh_token".to_owned()],
         scopes: vec!["openid".to_owned(), "offline_access".to_owned()],
+        requires_dpop: true,
     }
 }
 
@@ -53,6 +54,7 @@ fn new_code(user: Uuid, hash: u8) -> NewOauthCode {
         code_challenge: "c".to_owned(),
         browser_session: Some(Uuid::now_v7()),
         signed_in: signed_in(),
+        dpop_jkt: Some([4; 32]),
     };
     NewOauthCode { hash: [hash; 32], request_hash: None, expires_at: NOW + MINUTE, code }
 }
@@ -62,7 +64,7 @@ fn refresh(hash: u8) -> RefreshToken {
 }
 
 fn exchange(next: Option<RefreshToken>) -> Exchange {
-    Exchange { family_expires_at: NOW + Duration::DAY, refresh: next }
+    Exchange { family_expires_at: NOW + Duration::DAY, refresh: next, dpop_jkt: Some([5; 32]) }
 }
 
 /// A database with the client, and a user.
@@ -243,6 +245,15 @@ async fn clients_and_consents_are_kept(database: Database) {
         assert_eq!(store.oauth_consent(user, "app").await.unwrap(), scopes);
     }
     let family = family_with_refresh(&database, user, 1).await;
-    assert_eq!(store.withdraw_oauth_consent(user, "app", NOW).await.unwrap(), [family.id]);
+    let apps = store.connected_apps(user, NOW).await.unwrap();
+    assert_eq!(apps.len(), 1);
+    assert_eq!((apps[0].client.as_str(), apps[0].first_party, apps[0].used_at), ("app", true, Some(NOW)));
+    assert!(["openid", "email"].iter().all(|scope| apps[0].scopes.iter().any(|held| held == scope)), "{apps:?}");
+    store.create_oauth_code(&new_code(user, 2), NOW).await.unwrap();
+    assert_eq!(store.withdraw_oauth_consent(user, "app", NOW).await.unwrap(), Some(vec![family.id]));
     assert!(store.oauth_consent(user, "app").await.unwrap().is_empty());
+    let late = store.redeem_oauth_code(&[2; 32], NOW, |_| Some(exchange(None))).await;
+    assert!(matches!(late, Err(ExchangeError::Unknown)), "a code from before is good for nothing");
+    assert!(store.connected_apps(user, NOW).await.unwrap().is_empty());
+    assert_eq!(store.withdraw_oauth_consent(user, "app", NOW).await.unwrap(), None);
 }

@@ -11,3 +11,4 @@ mod factors;
 mod sessions;
 mod sign_in;
 mod sign_up;
+mod smtp;

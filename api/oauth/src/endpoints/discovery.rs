@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::answer::public_json;
 use crate::client::GRANT_TYPES;
+use crate::dpop::ALGORITHMS;
 use crate::provider::Provider;
 use crate::scope::SCOPES;
 
@@ -45,6 +46,7 @@ fn document(issuer: &str) -> Value {
         "request_parameter_supported": false,
         "request_uri_parameter_supported": true,
         "require_request_uri_registration": true,
+        "dpop_signing_alg_values_supported": ALGORITHMS,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["EdDSA"],
         "prompt_values_supported": ["none", "login", "consent", "create", "select_account"],

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::ClientAddress;
 use crate::answer::private_json;
 use crate::client;
+use crate::dpop;
 use crate::error::{ErrorCode, OauthError, Result};
 use crate::params::Params;
 use crate::provider::Provider;
@@ -68,18 +69,19 @@ async fn find(provider: &Provider, token: &str) -> Result<Option<Found>> {
         return refresh(provider, token).await;
     }
     let Ok(token) = provider.access_token(token) else { return Ok(None) };
-    let described = json!({
+    let mut described = json!({
         "active": true,
         "iss": provider.issuer(),
         "aud": provider.issuer(),
         "sub": token.user.map_or_else(|| token.client_id.clone(), |user| user.to_string()),
         "client_id": &token.client_id,
         "scope": token.scopes.join(" "),
-        "token_type": "Bearer",
+        "token_type": if token.jkt.is_some() { "DPoP" } else { "Bearer" },
         "exp": token.expires_at.unix_timestamp(),
         "jti": token.id,
         "sid": token.family,
     });
+    confirm(&mut described, token.jkt.as_ref());
     Ok(Some(Found { client: token.client_id, family: token.family, described }))
 }
 
@@ -87,7 +89,7 @@ async fn refresh(provider: &Provider, token: &str) -> Result<Option<Found>> {
     let Some(hash) = secret::hash_of(Kind::Refresh, token) else { return Ok(None) };
     let found = provider.store().oauth_family_of_refresh(&hash, OffsetDateTime::now_utc()).await?;
     Ok(found.map(|(family, expires_at)| {
-        let described = json!({
+        let mut described = json!({
             "active": true,
             "iss": provider.issuer(),
             "sub": family.user,
@@ -96,6 +98,14 @@ async fn refresh(provider: &Provider, token: &str) -> Result<Option<Found>> {
             "exp": expires_at.unix_timestamp(),
             "sid": family.id,
         });
+        confirm(&mut described, family.dpop_jkt.as_ref());
         Found { client: family.client, family: family.id, described }
     }))
+}
+
+/// The key that the token is bound to (RFC 9449, 6.2).
+fn confirm(described: &mut Value, jkt: Option<&[u8; 32]>) {
+    if let Some(jkt) = jkt {
+        described["cnf"] = json!({"jkt": dpop::encode(jkt)});
+    }
 }

@@ -21,7 +21,7 @@ use crate::secret::{self, Kind};
 
 /// A client exchanges its code at once.
 const CODE_LIFETIME: Duration = Duration::seconds(60);
-/// Our own parameter: since when a person has to have signed in, where the client asked for a new sign-in.
+/// Our own parameter: since when a person has to have signed in, where the client asked for a new sign-in; sealed, so that nobody else can say it.
 const SIGNED_IN_SINCE: &str = "signed_in_since";
 const REQUEST: &str = "request_query";
 
@@ -49,7 +49,7 @@ async fn authorize(visit: &Visit, params: &Params) -> Result<Response> {
             let error = OauthError::refused(ErrorCode::LoginRequired, "The person has to sign in.");
             return Ok(see_other(&request.answer.with_error(&error)));
         }
-        return Ok(sign_in_first(params, &request));
+        return Ok(sign_in_first(visit, params, &request));
     };
     if needs_consent(visit, session, &request).await? {
         if request.prompt.none {
@@ -64,7 +64,7 @@ async fn authorize(visit: &Visit, params: &Params) -> Result<Response> {
 /// The session, when it is as fresh as the client wishes.
 fn fresh_session<'a>(visit: &'a Visit, params: &Params, request: &AuthorizationRequest) -> Option<&'a Session> {
     let session = visit.session.as_ref()?;
-    let since = params.get(SIGNED_IN_SINCE).and_then(|since| since.parse::<i64>().ok());
+    let since = signed_in_since(visit, params);
     let asked_again = request.prompt.login || request.prompt.create;
     if asked_again && since.is_none_or(|since| session.auth_at.unix_timestamp() < since) {
         return None;
@@ -79,10 +79,22 @@ fn fresh_session<'a>(visit: &'a Visit, params: &Params, request: &AuthorizationR
 }
 
 /// To the page for signing in, or up, and back here.
-fn sign_in_first(params: &Params, request: &AuthorizationRequest) -> Response {
+fn sign_in_first(visit: &Visit, params: &Params, request: &AuthorizationRequest) -> Response {
     let now = OffsetDateTime::now_utc().unix_timestamp();
-    let back = Continuation::to_authorize(&params.with(SIGNED_IN_SINCE, &now.to_string()));
+    let sealed = format!("{now}.{}", seal(visit, &now.to_string(), params));
+    let back = Continuation::to_authorize(&params.with(SIGNED_IN_SINCE, &sealed));
     see_other(&back.link(if request.prompt.create { SIGN_UP } else { SIGN_IN }))
+}
+
+/// Since when the person has to have signed in, when it was we who said so, and of this request: otherwise whoever sits before a browser that is
+/// signed in would say that it is new enough.
+fn signed_in_since(visit: &Visit, params: &Params) -> Option<i64> {
+    let (since, sealed) = params.get(SIGNED_IN_SINCE)?.split_once('.')?;
+    if secret::are_equal(sealed, &seal(visit, since, params)) { since.parse().ok() } else { None }
+}
+
+fn seal(visit: &Visit, since: &str, params: &Params) -> String {
+    visit.provider.seal(&format!("{SIGNED_IN_SINCE} {since} {}", params.without(SIGNED_IN_SINCE).to_query()))
 }
 
 /// One's own clients ask nobody; a client of others asks once for what it wants, unless anybody can pretend to be it (RFC 8252, 8.6).
@@ -120,6 +132,7 @@ async fn send_code(visit: &Visit, session: &Session, request: &AuthorizationRequ
             code_challenge: request.code_challenge.clone(),
             browser_session: Some(session.id),
             signed_in: mooring_store::SignedIn { at: session.auth_at, amr: session.amr.clone() },
+            dpop_jkt: request.dpop_jkt,
         },
     };
     visit.provider.store().create_oauth_code(&new, now).await?;

@@ -5,7 +5,7 @@ use maud::html;
 
 use super::continuation::Continuation;
 use super::kit::see_other;
-use super::paths::{SECURITY, SIGN_IN, SIGN_OUT};
+use super::paths::{APPS, SECURITY, SIGN_IN, SIGN_OUT};
 use super::texts::fill;
 use super::visit::Visit;
 use crate::params::Params;
@@ -23,6 +23,7 @@ pub(crate) async fn show(visit: Visit) -> Response {
         let body = html! {
             p { (fill(texts.consent_signed_in_as, "email", &email)) }
             p { a.button href=(SECURITY) { (catalogue.get("account-security-title")) } }
+            p { a.button.plain href=(APPS) { (catalogue.get("account-apps-title")) } }
             p { a.button.plain href=(SIGN_OUT) { (texts.sign_out) } }
         };
         visit.page(texts.home_title, body).into_response()

@@ -1,6 +1,7 @@
 //! The pages for people: rendered here, without scripts but for passkeys.
 
 mod account;
+mod apps;
 mod authorize;
 mod continuation;
 mod cookies;
@@ -23,8 +24,8 @@ use axum::routing::{get, post};
 
 use crate::Pages;
 use paths::{
-    AUTHORIZE, CONSENT, DEVICE, DEVICE_DECISION, FORGOT, HOME, LOGOUT, PASSKEY, RESET, SECOND_FACTOR,
-    SECOND_FACTOR_CHOICE, SECOND_FACTOR_PASSKEY, SIGN_IN, SIGN_OUT, SIGN_UP, VERIFY,
+    APPS, APPS_REMOVE, AUTHORIZE, CONSENT, DEVICE, DEVICE_DECISION, FORGOT, HOME, LOGOUT, PASSKEY, RESET,
+    SECOND_FACTOR, SECOND_FACTOR_CHOICE, SECOND_FACTOR_PASSKEY, SIGN_IN, SIGN_OUT, SIGN_UP, VERIFY,
 };
 
 /// Every page, and what they load.
@@ -34,6 +35,8 @@ pub(crate) fn router(pages: Pages) -> Router {
         .route(CONSENT, get(home::show).post(authorize::decide))
         .route(LOGOUT, get(sign_out::show).post(sign_out::ask))
         .route(HOME, get(home::show))
+        .route(APPS, get(apps::show))
+        .route(APPS_REMOVE, get(apps::show).post(apps::remove))
         .route(SIGN_IN, get(sign_in::show).post(sign_in::send))
         .route(SECOND_FACTOR, get(second_factor::begin_again).post(second_factor::send))
         .route(SECOND_FACTOR_CHOICE, get(second_factor::begin_again).post(second_factor::choose))

@@ -68,6 +68,8 @@ pub(super) struct AccessTokens(pub(super) Provider);
 impl TokenSource for AccessTokens {
     fn find<'a>(&'a self, presented: &'a str) -> Finding<'a> {
         let found = match self.0.access_token(presented) {
+            // A password is no proof of a key: a token that is bound to one would be worth as much to its thief.
+            Ok(AccessToken { jkt: Some(_), .. }) => Ok(None),
             Ok(token) => Ok(Some(found_token(token))),
             Err(TokenError::Unknown) => Err(AuthError::TokensAway(TokenError::Unknown.to_string())),
             Err(_) => Ok(None),

@@ -223,6 +223,15 @@ async function main() {
   app.close();
   said("consented");
 
+  // The apps that were let in, and one of them out again.
+  await page.goto(`${issuer}/account`);
+  await link("Apps with access");
+  await shown("apps");
+  await button("Take back access: Energy report <by others>");
+  await page.getByRole("status").waitFor();
+  await shown("apps-taken-back");
+  check(!(await page.getByText("Energy report").count()), "the app is gone");
+
   // A screen without a keyboard.
   const begun = await context.request.post(`${issuer}/oauth2/device_authorization`, { form: { client_id: "app", scope: "devices:read" } });
   const { user_code: userCode } = await begun.json();

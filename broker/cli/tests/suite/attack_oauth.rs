@@ -438,3 +438,27 @@ fn attack_link_of_a_reset_used_twice_and_its_sessions() {
     let web: &Web = &case.web;
     assert_eq!(web.api("/oauth2/userinfo", &tokens.text("access_token")).status, 401);
 }
+
+#[test]
+fn attack_a_sign_in_that_the_client_wants_anew_is_not_talked_away() {
+    let mut case = Case::new();
+    let wished = case.authorize(&[("prompt", "login")]);
+    let asked = case.ada.get(&wished);
+    assert!(asked.location().starts_with("/account/sign-in"), "{asked:?}");
+    // What we say of another request, and what others say.
+    let next = asked.parameter("next").unwrap();
+    let sealed = crate::web::parameter(&next, "signed_in_since").unwrap();
+    let mut later = case.ada.clone();
+    let page = later.open(asked.location());
+    let signed_in = later.sign_in(&page, ADA);
+    let answer = later.follow(signed_in);
+    assert!(answer.parameter("code").is_some(), "the honest way: {answer:?}");
+    let another = case.authorize(&[("prompt", "login"), ("state", "another")]);
+    let (since, seal) = sealed.split_once('.').unwrap();
+    for forged in ["0", "0.", &format!("0.{seal}"), &format!("{since}."), since] {
+        let answer = later.get(&format!("{wished}&{}", encode(&[("signed_in_since", forged)])));
+        assert!(answer.location().starts_with("/account/sign-in"), "{forged}: {answer:?}");
+    }
+    let answer = later.get(&format!("{another}&{}", encode(&[("signed_in_since", &sealed)])));
+    assert!(answer.location().starts_with("/account/sign-in"), "of another request: {answer:?}");
+}

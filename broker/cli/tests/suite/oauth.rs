@@ -50,6 +50,9 @@ impl Case {
         let app =
             [&app[..], &["--scope", all, "--redirect-uri", "http://127.0.0.1/callback", "--device-code"]].concat();
         home.run(&app);
+        let bound = ["oauth", "client", "create", "--name", "Bound", "--id", "bound", "--public", "--first-party"];
+        let bound = [&bound[..], &["--scope", all, "--redirect-uri", "http://127.0.0.1/callback", "--requires-dpop"]];
+        home.run(&bound.concat());
         let shop = ["oauth", "client", "create", "--name", "Spare parts", "--id", "shop", "--json", "--introspects"];
         let shop = [&shop[..], &["--redirect-uri", "https://shop.example/callback"]].concat();
         let shop: Value = serde_json::from_str(&home.run(&shop)).unwrap();

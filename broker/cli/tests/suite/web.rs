@@ -79,7 +79,7 @@ impl Web {
 }
 
 impl Answer {
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -129,6 +129,11 @@ impl Answer {
 pub(crate) fn parameter(address: &str, name: &str) -> Option<String> {
     let (_, query) = address.split_once('?')?;
     form_pairs(query).into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+/// The parameters of an address.
+pub(crate) fn parameters(address: &str) -> Vec<(String, String)> {
+    address.split_once('?').map_or_else(Vec::new, |(_, query)| form_pairs(query))
 }
 
 fn form_pairs(query: &str) -> Vec<(String, String)> {
