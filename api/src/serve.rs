@@ -13,7 +13,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use mooring_auth::{HttpsPeers, Shown};
 use mooring_certs::ACME_TLS_ALPN;
-use mooring_server::TlsConfigs;
+use mooring_server::{Network, TlsConfigs, receive_proxy_header};
 use rustls::pki_types::UnixTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -75,6 +75,7 @@ pub struct Service {
     tls: Option<Tls>,
     router: Router,
     limits: HttpLimits,
+    proxies: Arc<[Network]>,
 }
 
 /// How a listener speaks TLS, and who tells what client certificates are good for.
@@ -90,7 +91,14 @@ impl Service {
     /// Answers with `router` on `listener`; over TLS when `tls` is given.
     #[must_use]
     pub fn new(listener: TcpListener, tls: Option<Tls>, router: Router, limits: HttpLimits) -> Self {
-        Self { listener, tls, router, limits }
+        Self { listener, tls, router, limits, proxies: Arc::default() }
+    }
+
+    /// With proxies that say in a PROXY protocol header, before anything else, whose connection they pass on. From these addresses it is required, from
+    /// others it is no TLS, and refused.
+    #[must_use]
+    pub fn behind(self, proxies: Vec<Network>) -> Self {
+        Self { proxies: proxies.into(), ..self }
     }
 
     /// Serves until `stop` turns true, then lets requests in flight end.
@@ -107,6 +115,7 @@ impl Service {
                 router: self.router.clone(),
                 header_timeout: self.limits.header_timeout,
                 address,
+                proxied: self.proxies.iter().any(|proxy| proxy.contains(address.ip())),
                 watcher: graceful.watcher(),
             };
             tokio::spawn(async move {
@@ -142,12 +151,17 @@ struct Connection {
     tls: Option<(Arc<rustls::ServerConfig>, HttpsPeers)>,
     router: Router,
     header_timeout: Duration,
+    /// Of the peer; of the proxy, until its header is read.
     address: SocketAddr,
+    proxied: bool,
     watcher: hyper_util::server::graceful::Watcher,
 }
 
 impl Connection {
-    async fn serve(self, socket: TcpStream) {
+    async fn serve(mut self, mut socket: TcpStream) {
+        if self.proxied && !self.introduce(&mut socket).await {
+            return;
+        }
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY can't be set");
         }
@@ -163,6 +177,26 @@ impl Connection {
             }
             Ok(Err(error)) => tracing::debug!(address = %self.address, %error, "TLS handshake failed"),
             Err(_) => tracing::debug!(address = %self.address, "TLS handshake took too long"),
+        }
+    }
+
+    /// Learns from a proxy whose connection it passes on; says whether there is one to serve.
+    async fn introduce(&mut self, socket: &mut TcpStream) -> bool {
+        match tokio::time::timeout(self.header_timeout, receive_proxy_header(socket)).await {
+            Ok(Ok(Some(source))) => {
+                self.address = source;
+                true
+            }
+            // It is the proxy itself, that looks whether anybody is there.
+            Ok(Ok(None)) => false,
+            Ok(Err(error)) => {
+                tracing::warn!(address = %self.address, %error, "a proxy's header can't be used");
+                false
+            }
+            Err(_) => {
+                tracing::debug!(address = %self.address, "a proxy's header took too long");
+                false
+            }
         }
     }
 

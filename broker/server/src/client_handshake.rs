@@ -22,7 +22,7 @@ use crate::config::ListenerConfig;
 use crate::exchange;
 use crate::handover::{Entry, Newcomer, ShardInput};
 use crate::metric_names;
-use crate::proxy_protocol::{self, ProxyError};
+use crate::proxy_protocol::{ProxyError, receive_proxy_header};
 use crate::refuse::{answer_to, refuse};
 use crate::shard::Shard;
 use crate::stream::{Scratch, Stream};
@@ -181,7 +181,7 @@ async fn introduce(shard: &Shard, stream: &mut Stream, entry: &mut Entry) -> Res
     let until =
         Instant::from_std(entry.accepted) + Duration::from_millis(shard.shared.admission.limits().handshake_ms_max);
     let source = tokio::select! {
-        received = timeout_at(until, proxy_protocol::receive(tcp)) => received.map_err(|_| Failure::HandshakeTimeout)??,
+        received = timeout_at(until, receive_proxy_header(tcp)) => received.map_err(|_| Failure::HandshakeTimeout)??,
         () = entry.slot.evicted() => return Err(Failure::Evicted),
     };
     // Without a source it is the proxy itself, and no client.

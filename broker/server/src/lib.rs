@@ -40,7 +40,7 @@ pub use error::{NodeError, ServerError};
 pub use metric_names::describe_metrics;
 pub use mooring_log::{Durability, EventBatch, EventReader};
 pub use node::{Node, Publish};
-pub use proxy_protocol::{Network, NetworkError};
+pub use proxy_protocol::{Network, NetworkError, ProxyError, receive_proxy_header};
 pub use server::Server;
 pub use taps::MessageStream;
 pub use timeline::TimelineEntry;

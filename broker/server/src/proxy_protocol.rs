@@ -16,23 +16,32 @@ const REST_BYTES_MAX: usize = 2048;
 
 /// Why a proxy's header can't be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ProxyError {
+pub enum ProxyError {
+    /// The connection ended, or broke.
     #[error("lost: {0}")]
     Lost(#[from] io::Error),
+    /// What came first is something else.
     #[error("it does not begin with the signature of version 2")]
     Signature,
+    /// The byte of version and command.
     #[error("version and command {0:#04x} are unknown")]
     Command(u8),
+    /// The byte of address family and transport protocol.
     #[error("address family and protocol {0:#04x} are not TCP")]
     Family(u8),
+    /// Its length, bytes.
     #[error("{0} bytes are too many")]
     TooLong(usize),
+    /// There is less than the addresses of its family take.
     #[error("it ends within the addresses")]
     TooShort,
 }
 
 /// Reads the header, and not a byte behind it. `None` when the connection is the proxy's own: it looks whether anybody is there.
-pub(crate) async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, ProxyError> {
+///
+/// # Errors
+/// What came is no header of version 2, or the connection ended before.
+pub async fn receive_proxy_header(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<SocketAddr>, ProxyError> {
     let mut fixed = [0; FIXED_BYTES];
     // The signature first: who sends something else may send less.
     let (signature, rest) = fixed.split_at_mut(SIGNATURE.len());
@@ -127,7 +136,7 @@ mod tests {
         bytes.extend(b"mqtt");
         let mut stream = bytes.as_slice();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let received = runtime.block_on(receive(&mut stream));
+        let received = runtime.block_on(receive_proxy_header(&mut stream));
         match (received, expected) {
             (Ok(source), Ok(expected)) => {
                 assert_eq!(source, expected.map(|text| text.parse().unwrap()));

@@ -115,6 +115,7 @@ pub(crate) struct Http {
     pub(crate) requests_per_address: u32,
     pub(crate) requests_per_token: u32,
     pub(crate) cors_origins: Vec<String>,
+    pub(crate) proxy_protocol_from: Vec<Network>,
 }
 
 /// `[claims]`
@@ -195,6 +196,7 @@ impl Default for Config {
                 requests_per_address: 12_000,
                 requests_per_token: 6_000,
                 cors_origins: Vec::new(),
+                proxy_protocol_from: Vec::new(),
             },
             claims: Claims {
                 power_on_minutes: 0,
@@ -205,9 +207,9 @@ impl Default for Config {
             },
             admin: Admin { bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090) },
             database_url: None,
+            database_roles: DatabaseRoles::default(),
             acl_file: None,
             password_file: None,
-            database_roles: DatabaseRoles::default(),
             scram_file: None,
             device_password: DevicePasswordPolicy::default(),
             acl_journal_max: 50_000,
@@ -272,9 +274,9 @@ impl Config {
             ));
         }
         self.webhook.check()?;
+        self.database_roles.check(self.database_url.as_deref())?;
         self.public_certificate.check()
     }
-        self.database_roles.check(self.database_url.as_deref())?;
 }
 
 impl Listener {

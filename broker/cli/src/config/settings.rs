@@ -61,6 +61,8 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
         |config, value| config.http.requests_per_address = number(value, 1, 10_000_000)?;
     "http.requests_per_token" = "6000", "Requests a minute with one token. More: 429.",
         |config, value| config.http.requests_per_token = number(value, 1, 10_000_000)?;
+    "http.proxy_protocol_from" = "[]", "As of a listener below: addresses of proxies that send a PROXY protocol header (version 2) before TLS.",
+        |config, value| config.http.proxy_protocol_from = networks(value)?;
     "http.cors_origins" = "[]", "Origins whose pages may read answers, such as [\"https://app.example.com\"]. The server's own pages need none.",
         |config, value| config.http.cors_origins = origins(value)?;
 
@@ -80,14 +82,14 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
 
     "database.url" = "", "\"postgres://user:password@host/name\" or \"sqlite:///path\". Without it: SQLite in the data directory.",
         |config, value| config.database_url = Some(database_url(value)?);
-
-    "acl.file" = "", "Rules besides what follows from ownership: see docs/acl.md. Read again at SIGHUP.",
     "database.ingest_url" = "", "The same database by the role that stores events, such as mooring_ingest: see docs/database.md. Without it: database.url.",
         |config, value| config.database_roles.ingest_url = Some(database_url(value)?);
     "database.read_url" = "", "The same by the role that reads, such as mooring_read: for `mooring audit`, `mooring factory stations`. Without it: database.url.",
         |config, value| config.database_roles.read_url = Some(database_url(value)?);
     "database.migrate_url" = "", "The same by its owner, for `mooring db`; the server never uses it. Without it: database.url.",
         |config, value| config.database_roles.migrate_url = Some(database_url(value)?);
+
+    "acl.file" = "", "Rules besides what follows from ownership: see docs/acl.md. Read again at SIGHUP.",
         |config, value| config.acl_file = Some(PathBuf::from(value.text()?));
     "acl.journal_max" = "50000", "Decisions of the last day that are kept for `mooring acl diff`, about 300 bytes each; the same one counts once. 0: none.",
         |config, value| config.acl_journal_max = number(value, 0, 10_000_000)?;
