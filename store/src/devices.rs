@@ -117,16 +117,7 @@ impl Store {
 
     /// The devices in service that a person owns or has a part in at `now`, by id.
     pub async fn devices_of_person(&self, user: Uuid, now: OffsetDateTime, page: &PageRequest) -> Result<Page<Device>> {
-        let sql = "WITH mine AS (\
-             SELECT id FROM devices WHERE owner_id = $1 AND id > $2 \
-             UNION SELECT device_id FROM grants WHERE user_id = $1 AND device_id > $2 \
-             AND ended_at IS NULL AND (until_at IS NULL OR until_at > $3) \
-             UNION SELECT device_id FROM grants JOIN organisation_members USING (organisation_id) \
-             WHERE organisation_members.user_id = $1 AND device_id > $2 \
-             AND ended_at IS NULL AND (until_at IS NULL OR until_at > $3)) \
-             SELECT devices.* FROM devices JOIN mine ON mine.id = devices.id \
-             WHERE retired_at IS NULL ORDER BY devices.id LIMIT $4";
-        let rows = self.rows(sql, &params![user, page.after_uuid()?, now, page.rows()]).await?;
+        let rows = self.rows(DEVICES_OF_PERSON, &params![user, page.after_uuid()?, now, page.rows()]).await?;
         page.page(&rows, device, |device| device.id.to_string())
     }
 
@@ -176,6 +167,17 @@ impl Store {
         rows.iter().map(|row| row.get("id")).collect()
     }
 }
+
+/// Asked by whoever opens the app.
+pub(crate) const DEVICES_OF_PERSON: &str = "WITH mine AS (\
+     SELECT id FROM devices WHERE owner_id = $1 AND id > $2 \
+     UNION SELECT device_id FROM grants WHERE user_id = $1 AND device_id > $2 \
+     AND ended_at IS NULL AND (until_at IS NULL OR until_at > $3) \
+     UNION SELECT device_id FROM grants JOIN organisation_members USING (organisation_id) \
+     WHERE organisation_members.user_id = $1 AND device_id > $2 \
+     AND ended_at IS NULL AND (until_at IS NULL OR until_at > $3)) \
+     SELECT devices.* FROM devices JOIN mine ON mine.id = devices.id \
+     WHERE retired_at IS NULL ORDER BY devices.id LIMIT $4";
 
 /// Makes devices within a transaction that has places for them in their batches.
 pub(crate) async fn insert_devices(tx: &mut Tx, devices: &[NewDevice], now: OffsetDateTime) -> Result<()> {

@@ -58,9 +58,7 @@ impl Store {
 
     /// The token with this hash, if it is good at `now`: neither expired nor revoked, and its user's account not shut.
     pub async fn token_by_hash(&self, hash: &[u8; 32], now: OffsetDateTime) -> Result<Option<Token>> {
-        let sql = "SELECT tokens.* FROM tokens LEFT JOIN users ON users.id = tokens.user_id \
-             WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND disabled_at IS NULL";
-        self.row(sql, &params![hash, now]).await?.as_ref().map(token).transpose()
+        self.row(TOKEN_BY_HASH, &params![hash, now]).await?.as_ref().map(token).transpose()
     }
 
     /// Revokes a token. One that is revoked keeps its first date.
@@ -89,6 +87,10 @@ impl Store {
         page.page(&rows, token, |token| token.id.to_string())
     }
 }
+
+/// Asked at each request.
+pub(crate) const TOKEN_BY_HASH: &str = "SELECT tokens.* FROM tokens LEFT JOIN users ON users.id = tokens.user_id \
+     WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND disabled_at IS NULL";
 
 pub(crate) fn token(row: &Row) -> Result<Token> {
     Ok(Token {

@@ -70,7 +70,10 @@ impl Sizes {
         let mooring = home.command(&["run"]);
         let mut pinned = Command::new("taskset");
         pinned.args(["-c", "0"]).arg(mooring.get_program()).args(mooring.get_args()).current_dir(home.path());
-        pinned.env("MOORING_TELEMETRY__LOG", "warn").env("MOORING_HTTP__REQUESTS_PER_ADDRESS", "1000000");
+        pinned
+            .env_remove("MOORING_SCALE")
+            .env("MOORING_TELEMETRY__LOG", "warn")
+            .env("MOORING_HTTP__REQUESTS_PER_ADDRESS", "1000000");
         home.start_as(pinned)
     }
 }
