@@ -248,9 +248,13 @@ async fn connect_sqlite(path: &str, options: &StoreOptions) -> Result<Backend> {
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(None)
             .max_lifetime(None)
+            // A connection to a file does not break: asking it each time whether it lives costs as much as the question itself.
+            .test_before_acquire(false)
     };
     // The pages that a large batch touches should fit: 32 MiB.
     let writer = pool(1).connect_with(connect.clone().pragma("cache_size", "-32768")).await?;
-    let readers = pool(options.connections_max.max(1)).connect_with(connect.pragma("query_only", "on")).await?;
+    // The inner pages of the indices that each request goes through should fit: 8 MiB.
+    let reader = connect.pragma("query_only", "on").pragma("cache_size", "-8192");
+    let readers = pool(options.connections_max.max(1)).connect_with(reader).await?;
     Ok(Backend::Sqlite { writer, readers })
 }
