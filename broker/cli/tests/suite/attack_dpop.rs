@@ -15,11 +15,14 @@ use crate::mqtt::Client;
 use crate::oauth::{CALLBACK, Case, VERIFIER, claims};
 use crate::web::{Answer, Web, encode};
 
+/// Signs a message.
+type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// A client's key, and the nonce that it was last given.
 struct Key {
     jwk: Value,
     alg: &'static str,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8>>,
+    sign: Sign,
     nonce: RefCell<Option<String>>,
 }
 

@@ -25,7 +25,7 @@ class Taker:
 
 def authenticate(server, session, envelope, mechanism, data):
     is_right = data.login == b"mooring" and data.password == b"open sesame"
-    return AuthResult(success=is_right, auth_data=data.login)
+    return AuthResult(success=is_right, handled=False, auth_data=data.login)
 
 
 def smtp(context):
