@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 
 use super::operator;
 use super::{
-    acceptance, account, account_apps, authority, certificates, claims, commands, devices, est, events, grants, history, invites,
-    late_renewal, organisations, revocation, rooms, shadow, status, stream,
+    acceptance, account, account_apps, authority, certificates, claims, commands, devices, est, events, grants,
+    history, invites, late_renewal, organisations, revocation, rooms, shadow, status, stream,
 };
 use crate::caller::Scope;
 use crate::guard::{Need, Rule, guard};
