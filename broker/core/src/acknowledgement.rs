@@ -36,8 +36,6 @@ pub(crate) enum Answer {
     PubComp(PacketId, ReasonCode, bool),
     SubAck(Box<SubAckAnswer>),
     UnsubAck(PacketId, Vec<ReasonCode>),
-    /// To a PINGREQ that came before CONNACK went out.
-    PingResp,
 }
 
 /// The four packets of the QoS 1 and QoS 2 handshakes.
@@ -193,7 +191,6 @@ impl Engine {
                 self.connections.send(id, &SubAck::new(packet_id, &reasons).into());
                 self.start_replays(now, id, replays);
             }
-            Answer::PingResp => self.connections.send(id, &Packet::PingResp),
             Answer::UnsubAck(packet_id, reasons) => {
                 let (properties, reasons) = (ReasonProperties::default(), ReasonCodes::Slice(&reasons));
                 self.connections.send(id, &Packet::UnsubAck(UnsubAck { packet_id, properties, reasons }));
@@ -255,7 +252,12 @@ impl Engine {
         }
         connection.state = State::Open;
         let place = connection.session;
+        if std::mem::take(&mut connection.paused) {
+            connection.last_seen_ms = now.monotonic_ms;
+            self.resumed.push_back(id);
+        }
         self.connections.name(id);
+        self.tell_online(place, true);
         self.pump(now, place, None);
     }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use mooring_protocol::{Auth, ReasonCode};
 
 use crate::access::{ExchangeStep, Principal};
-use crate::connection::State;
 use crate::engine::{ConnectionId, Engine, Now};
 use crate::session_key::ClientId;
 
@@ -67,7 +66,7 @@ impl Engine {
     fn begin_step(&mut self, id: ConnectionId, auth: &Auth<'_>) -> Result<(), (ReasonCode, &'static str)> {
         let wrong = |why| Err((ReasonCode::ProtocolError, why));
         let Some(connection) = self.connections.get_mut(id) else { return Ok(()) };
-        let (epoch, is_open) = (connection.epoch, connection.state == State::Open);
+        let epoch = connection.epoch;
         let Some(known) = &mut connection.authentication else {
             // [MQTT-4.12.0-6]
             return wrong("AUTH without authentication method");
@@ -79,7 +78,7 @@ impl Engine {
             None => return wrong("AUTH that names no method"),
         }
         let begins = match (auth.reason, known.turn) {
-            (ReasonCode::ReAuthenticate, Turn::Nobody) if is_open => true,
+            (ReasonCode::ReAuthenticate, Turn::Nobody) => true,
             (ReasonCode::ContinueAuthentication, Turn::Client) => false,
             _ => return wrong("AUTH out of turn"),
         };

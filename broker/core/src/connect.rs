@@ -252,7 +252,6 @@ impl Engine {
             Version::V3_1_1 => "3.1.1",
             Version::V5 => "5.0",
         };
-        self.tell_online(place, true);
         self.notice(place, NoticeKind::Connected { address, listener, session_present: present, version });
         let answer = ConnAckAnswer {
             session_present: present,

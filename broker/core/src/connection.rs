@@ -56,7 +56,8 @@ pub(crate) struct Connection {
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// CONNACK waits for the log: nothing else may go out. [MQTT-3.2.0-1]
+    /// CONNACK waits for the log: nothing else may go out [MQTT-3.2.0-1], and nothing is taken. To everybody else, the client is not there yet: what its
+    /// session can keep is queued for it, and QoS 0 passes it by, as it does a session without connection. [MQTT-3.1.2-5]
     Opening,
     /// Packets go both ways.
     Open,

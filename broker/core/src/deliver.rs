@@ -180,6 +180,7 @@ impl Engine {
         let Some(Entry { sequence, .. }) = session.queue.next_to_send() else { return Next::Wait };
         let sequence = *sequence;
         let dup = session.queue.was_sent(sequence);
+        let is_last_use = !session.durable;
         let Some(entry) = session.queue.next_to_send() else { return Next::Wait };
         let packet_id = packet_id_of(sequence);
         if entry.is_held() {
@@ -225,6 +226,10 @@ impl Engine {
         }
         self.counters.publish_bytes_sent += message.payload.len() as u64;
         self.counters.publish_sent += 1;
+        if is_last_use && entry.group.is_none() && entry.take_message().is_some() {
+            // See `Engine::send_once`.
+            self.held_bytes = self.held_bytes.saturating_sub(entry.size_bytes as usize);
+        }
         session.queue.advance();
         Next::Sent
     }
@@ -267,6 +272,7 @@ impl Engine {
             }
             self.pump(now, place, None);
         }
+        self.finish_left(now, id, message);
     }
 
     /// A queue entry is done.
@@ -355,7 +361,9 @@ impl Engine {
             (Step::Ack, QoS::AtLeastOnce, _) | (Step::Comp, QoS::ExactlyOnce, EntryState::Released) => {
                 self.finish_entry(place, sequence);
                 self.tell_load(place);
-                self.pump(now, place, None);
+                if self.sessions.get(place).is_some_and(|session| !session.queue.is_sent()) {
+                    self.pump(now, place, None);
+                }
                 self.continue_replay(now, id);
             }
             // [MQTT-4.3.3-4] a PUBREC that refuses ends the handshake.

@@ -70,6 +70,7 @@ mod replay;
 mod retained;
 mod route;
 mod route_cache;
+mod send_once;
 mod service;
 mod session;
 mod shared;
@@ -89,7 +90,8 @@ mod will;
 
 pub mod access;
 pub mod engine;
-pub mod limits;
+pub mod leaving;
+mod limits;
 pub mod message;
 pub mod notice;
 mod received;

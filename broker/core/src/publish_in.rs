@@ -10,7 +10,7 @@ use crate::acknowledgement::{Answer, TokenOwner};
 use crate::asking::permit_at;
 use crate::deliver::Fresh;
 use crate::engine::{ConnectionId, Engine, Now};
-use crate::message::{Message, MessageProperties, Origin, SharedMessage};
+use crate::message::{Message, MessageProperties, Origin};
 use crate::notice::NoticeKind;
 use crate::outgoing::Outgoing;
 use crate::publish_cache::{CachedTopic, PublishCache};
@@ -289,13 +289,13 @@ impl Engine {
             _ => None,
         };
         let accepted = if route.needs_message(publish.qos, publish.retain) {
-            let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
-            let message = Arc::new(message_of(now, publish, origin));
             let only =
                 if received_from.is_none() && !publish.retain { self.only_target(route, publish.qos) } else { None };
             match only {
-                Some(target) => self.accept_through(now, publish, topic, message, target),
+                Some(target) => self.accept_through(now, publisher, publish, topic, known, target),
                 None => {
+                    let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
+                    let message = Arc::new(message_of(now, publish, origin));
                     let owner = TokenOwner::Session(publisher.place, publisher.session);
                     self.accept(now, &message, route, received_from, owner)
                 }
@@ -309,18 +309,25 @@ impl Engine {
         self.finish_acknowledged(now, publisher, publish, accepted);
     }
 
-    /// The way of a message to one session that is recorded nowhere: the copy is written from the publisher's own bytes.
+    /// The way of a message to one session that is recorded nowhere: the copy is written from the publisher's own bytes, and the message made only to
+    /// wait in a queue.
     fn accept_through(
         &mut self,
         now: Now,
+        publisher: Publisher,
         publish: &Publish<'_>,
         topic: TopicName<'_>,
-        message: SharedMessage,
+        known: &CachedTopic,
         target: &LocalTarget,
     ) -> Accepted {
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_publish(topic.as_str(), publish, &mut scratch);
-        let receivers = self.accept_only(now, message, outgoing, target);
+        let receivers = if self.send_once(target, publish.qos.min(target.qos), &outgoing) {
+            1
+        } else {
+            let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
+            self.accept_only(now, Arc::new(message_of(now, publish, origin)), outgoing, target)
+        };
         self.fresh_scratch = scratch;
         Accepted { receivers, ..Accepted::default() }
     }

@@ -89,6 +89,11 @@ impl Entry {
         }
     }
 
+    /// The place of a message that has gone out and is not needed any more.
+    pub(crate) fn sent(sequence: u64, qos: QoS) -> Self {
+        Self::in_log(sequence, 0, None, (qos, false))
+    }
+
     /// The message's number in the log; `None` when nothing was recorded.
     pub(crate) const fn id(&self) -> Option<MessageId> {
         if self.id == NO_ID { None } else { Some(MessageId(self.id)) }
@@ -270,6 +275,27 @@ impl Queue {
             self.entries.reserve_exact(length / 4);
         }
         self.entries.push_back(entry);
+    }
+
+    /// Whether everything was sent, and the next packet id is free: an entry may be sent before it is appended.
+    pub(crate) fn may_append_sent(&self) -> bool {
+        let Some(first) = self.entries.front() else { return true };
+        self.cursor == self.entries.len()
+            && self.cursor - self.inflight <= GAPS_MAX
+            && self.next_sequence - first.sequence < PACKET_IDS
+    }
+
+    /// Appends an entry that was sent.
+    pub(crate) fn append_sent(&mut self, rooms: &mut Rooms, entry: Entry) {
+        self.sent_before = entry.sequence + 1;
+        self.cursor += 1;
+        self.inflight += 1;
+        self.push(rooms, entry);
+    }
+
+    /// Whether there is nothing that waits to be sent.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.cursor >= self.entries.len()
     }
 
     /// The entry to send next. `None` when there is none, or none whose packet id is free, or too many wait for one that is not acknowledged.

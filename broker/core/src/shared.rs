@@ -228,10 +228,8 @@ impl Engine {
     ) -> Option<LocalTarget> {
         let place = self.by_id.get(&session.0).copied()?;
         let qos = message.qos.min(options.qos);
-        let takes = self
-            .sessions
-            .get(place)
-            .is_some_and(|session| session.connection.is_some() || (qos > QoS::AtMostOnce && session.durable));
+        let session = self.sessions.get(place)?;
+        let takes = self.is_open(session) || (qos > QoS::AtMostOnce && session.durable);
         takes.then(|| target_of(place, options, Arc::new(filter.clone())))
     }
 

@@ -1,11 +1,9 @@
 //! What concerns a socket: draining, pausing, pings, numbers.
 
-use mooring_protocol::Packet;
-
-use crate::acknowledgement::Answer;
-use crate::connection::State;
+use crate::connection::{Connection, State};
 use crate::engine::{ConnectionId, Drained, Engine, Flow, Now};
 use crate::message::MessageId;
+use crate::session::Session;
 use crate::session_key::SessionId;
 
 /// Acknowledgements that may wait for one connection before it is no longer read. 5.0 clients keep within their receive maximum; others may not.
@@ -34,13 +32,10 @@ impl Engine {
         Drained { more, close: !more && connection.state == State::Closing }
     }
 
-    pub(crate) fn handle_ping(&mut self, now: Now, id: ConnectionId) {
-        if self.connections.get(id).is_some_and(|connection| connection.state == State::Opening) {
-            // [MQTT-3.2.0-1] nothing goes out before CONNACK.
-            self.acknowledge(now, id, Answer::PingResp, 0, 0);
-        } else {
-            self.connections.send(id, &Packet::PingResp);
-        }
+    /// Whether a session's client is there: it was let in, and has not gone.
+    pub(crate) fn is_open(&self, session: &Session) -> bool {
+        let connection = session.connection.and_then(|id| self.connections.get(id));
+        connection.is_some_and(|connection| connection.state == State::Open)
     }
 
     /// What the driver does next with a connection.
@@ -48,8 +43,15 @@ impl Engine {
         let overloaded = self.log.backlog_bytes() > self.config.limits.log_backlog_bytes_max;
         let now_ms = self.last_ms;
         let Some(connection) = self.connections.get_mut(id) else { return Flow::Close };
-        if connection.state == State::Closing {
-            return Flow::Close;
+        match connection.state {
+            State::Closing => return Flow::Close,
+            State::Opening => {
+                // What came behind CONNECT stays with the driver, and CONNACK resumes the connection: what the client publishes and subscribes takes
+                // effect when its answers may go out, and costs no more memory than what was read with CONNECT.
+                connection.paused = true;
+                return Flow::Pause;
+            }
+            State::Open => {}
         }
         if connection.asking.as_ref().is_some_and(|asking| asking.is_waiting()) {
             return Flow::Defer;
@@ -72,7 +74,9 @@ impl Engine {
         }
         let (connections, resumed, now_ms) = (&mut self.connections, &mut self.resumed, self.last_ms);
         self.paused.retain(|id| {
-            let Some(connection) = connections.get_mut(*id).filter(|connection| connection.paused) else {
+            // The number may be another's by now, who waits for its CONNACK.
+            let is_paused = |connection: &&mut Connection| connection.paused && connection.state != State::Opening;
+            let Some(connection) = connections.get_mut(*id).filter(is_paused) else {
                 return false;
             };
             let too_fast = connection.rate.as_ref().is_some_and(|rate| rate.is_over(now_ms));

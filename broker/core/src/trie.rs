@@ -37,7 +37,7 @@ const SUBTREE: usize = usize::MAX;
 pub(crate) struct Trie<T> {
     nodes: Vec<Node<T>>,
     free: Vec<NodeId>,
-    /// `#` below a node is not among its edges or children: the node names it itself, and so for `+`.
+    /// `#` below a node is not among its edges or children: the node names it itself, and so for `+`. Nor is an only child among the edges.
     edges: IdMap<u64, NodeId>,
     levels: Levels,
     /// Reused by every walk.
@@ -50,6 +50,8 @@ struct Node<T> {
     plus: NodeId,
     hash: NodeId,
     first_child: NodeId,
+    /// The level of the first child, when there is no other: most nodes have one or none, and it is found without the map of edges.
+    only_level: u32,
     next: NodeId,
     previous: NodeId,
     value: Option<T>,
@@ -63,7 +65,17 @@ struct Walk {
 
 impl<T> Node<T> {
     const fn new(parent: NodeId, level: u32) -> Self {
-        Self { parent, level, plus: NONE, hash: NONE, first_child: NONE, next: NONE, previous: NONE, value: None }
+        Self {
+            parent,
+            level,
+            plus: NONE,
+            hash: NONE,
+            first_child: NONE,
+            only_level: NONE,
+            next: NONE,
+            previous: NONE,
+            value: None,
+        }
     }
 
     fn is_unused(&self) -> bool {
@@ -140,26 +152,28 @@ impl<T> Trie<T> {
         walk.levels.clear();
         walk.levels.extend(topic.split('/').map(|level| self.levels.find(level).unwrap_or(NONE)));
         walk.stack.push((root_of(topic), 0));
-        while let Some((id, depth)) = walk.stack.pop() {
-            let node = &self.nodes[id as usize];
-            // `#` also matches the level above it: section 4.7.1.2.
-            if node.hash != NONE
-                && let Some(value) = &self.nodes[node.hash as usize].value
-            {
-                found(value);
-            }
-            let Some(level) = walk.levels.get(depth) else {
-                node.value.iter().for_each(&mut found);
-                continue;
-            };
-            if node.plus != NONE {
-                walk.stack.push((node.plus, depth + 1));
-            }
-            if *level != NONE
-                && node.first_child != NONE
-                && let Some(child) = self.edges.get(&edge(id, *level))
-            {
-                walk.stack.push((*child, depth + 1));
+        while let Some((mut id, first_depth)) = walk.stack.pop() {
+            // Down to the end of one path; what branches off waits on the stack.
+            for depth in first_depth.. {
+                let node = &self.nodes[id as usize];
+                // `#` also matches the level above it: section 4.7.1.2.
+                if node.hash != NONE
+                    && let Some(value) = &self.nodes[node.hash as usize].value
+                {
+                    found(value);
+                }
+                let Some(level) = walk.levels.get(depth) else {
+                    node.value.iter().for_each(&mut found);
+                    break;
+                };
+                let child = self.literal_child(id, node, *level);
+                if child != NONE && node.plus != NONE {
+                    walk.stack.push((node.plus, depth + 1));
+                }
+                id = if child == NONE { node.plus } else { child };
+                if id == NONE {
+                    break;
+                }
             }
         }
         self.walk = walk;
@@ -194,8 +208,8 @@ impl<T> Trie<T> {
                 }
                 Some(&PLUS) => self.push_children(node, depth + 1, &mut walk.stack),
                 Some(level) => {
-                    if let Some(child) = self.edges.get(&edge(id, *level)) {
-                        walk.stack.push((*child, depth + 1));
+                    if let Some(child) = self.child(id, *level) {
+                        walk.stack.push((child, depth + 1));
                     }
                 }
             }
@@ -228,7 +242,20 @@ impl<T> Trie<T> {
         match level {
             PLUS => present(self.nodes[node as usize].plus),
             HASH => present(self.nodes[node as usize].hash),
-            level => self.edges.get(&edge(node, level)).copied(),
+            level => present(self.literal_child(node, &self.nodes[node as usize], level)),
+        }
+    }
+
+    /// The child at a level that is no wildcard, or [`NONE`]. No filter has a level that is not interned.
+    fn literal_child(&self, id: NodeId, node: &Node<T>, level: u32) -> NodeId {
+        if level == NONE || node.first_child == NONE {
+            NONE
+        } else if node.only_level == level {
+            node.first_child
+        } else if node.only_level != NONE {
+            NONE
+        } else {
+            self.edges.get(&edge(id, level)).copied().unwrap_or(NONE)
         }
     }
 
@@ -249,11 +276,17 @@ impl<T> Trie<T> {
             HASH => self.nodes[parent as usize].hash = id,
             level => {
                 self.levels.hold(level);
-                self.edges.insert(edge(parent, level), id);
                 let next = std::mem::replace(&mut self.nodes[parent as usize].first_child, id);
                 self.nodes[id as usize].next = next;
-                if next != NONE {
+                if next == NONE {
+                    self.nodes[parent as usize].only_level = level;
+                } else {
                     self.nodes[next as usize].previous = id;
+                    let only_level = std::mem::replace(&mut self.nodes[parent as usize].only_level, NONE);
+                    if only_level != NONE {
+                        self.edges.insert(edge(parent, only_level), next);
+                    }
+                    self.edges.insert(edge(parent, level), id);
                 }
             }
         }
@@ -276,12 +309,27 @@ impl<T> Trie<T> {
                     if next != NONE {
                         self.nodes[next as usize].previous = previous;
                     }
+                    self.note_only_child(parent);
                     self.levels.release(level);
                 }
             }
             self.free.push(node);
             node = parent;
         }
+    }
+}
+
+impl<T> Trie<T> {
+    /// A child is gone: the last that is left needs no edge.
+    fn note_only_child(&mut self, parent: NodeId) {
+        let first = self.nodes[parent as usize].first_child;
+        let only_level = match first {
+            NONE => NONE,
+            first if self.nodes[first as usize].next == NONE => self.nodes[first as usize].level,
+            _ => return,
+        };
+        self.edges.remove(&edge(parent, only_level));
+        self.nodes[parent as usize].only_level = only_level;
     }
 }
 

@@ -204,12 +204,18 @@ impl Engine {
         self.connect(now, connection, connect, principal, Some(Exchanged { data }))
     }
 
-    /// A packet other than the first CONNECT. The parser has checked its form; whether it may come now is decided here.
+    /// A packet other than the first CONNECT. The parser has checked its form; whether it may come now is decided here. None is taken before CONNACK has
+    /// gone out: the driver keeps it ([`Flow::Defer`]), as it keeps whatever comes behind a CONNECT that was answered with [`Flow::Pause`].
     pub fn handle_packet(&mut self, now: Now, connection: ConnectionId, packet: &Packet<'_>) -> Flow {
         self.last_ms = now.monotonic_ms;
         let Some(state) = self.connections.get_mut(connection) else { return Flow::Close };
-        if state.state == State::Closing {
-            return Flow::Close;
+        match state.state {
+            State::Closing => return Flow::Close,
+            State::Opening => {
+                state.paused = true;
+                return Flow::Defer;
+            }
+            State::Open => {}
         }
         state.last_seen_ms = now.monotonic_ms;
         match packet {
@@ -220,7 +226,7 @@ impl Engine {
             Packet::PubComp(ack) => self.handle_acknowledged(now, connection, Step::Comp, ack),
             Packet::Subscribe(subscribe) => self.handle_subscribe(now, connection, subscribe),
             Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(now, connection, unsubscribe),
-            Packet::PingReq => self.handle_ping(now, connection),
+            Packet::PingReq => self.connections.send(connection, &Packet::PingResp),
             Packet::Disconnect(disconnect) => self.handle_disconnect_packet(now, connection, disconnect),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => self.protocol_error(now, connection, ReasonCode::ProtocolError, "a second CONNECT"),

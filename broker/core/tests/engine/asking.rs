@@ -27,6 +27,7 @@ fn question(bench: &mut Bench) -> AccessQuestion {
 
 fn answer(bench: &mut Bench, question: &AccessQuestion, permits: &[Permit]) {
     bench.engines[0].handle_answers(bench.now, question.connection, question.epoch, permits.to_vec());
+    bench.settle();
 }
 
 #[test]
@@ -35,9 +36,9 @@ fn a_publish_waits_for_its_answer_and_comes_again() {
     assert_eq!(bench.send(client, publish(1, 7, "t", "x")), Flow::Defer);
     bench.expect(client, &[]);
     let asked = question(&mut bench);
-    assert!(bench.engines[0].poll_resume().is_none());
+    assert!(bench.take_resumed().is_none());
     answer(&mut bench, &asked, &[permit(true, QoS::ExactlyOnce)]);
-    assert_eq!(bench.engines[0].poll_resume(), Some(asked.connection));
+    assert_eq!(bench.take_resumed(), Some(asked.connection));
     assert_eq!(bench.send(client, publish(1, 7, "t", "x")), Flow::Continue);
     bench.expect(client, &["PUBACK #7 NoMatchingSubscribers"]);
     assert_eq!(bench.engines[0].counters().publish_received, 1);

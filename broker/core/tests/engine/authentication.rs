@@ -112,16 +112,3 @@ fn auth_needs_a_method_at_connect() {
     let packet = auth(ReasonCode::ReAuthenticate, "x");
     assert!(mooring_protocol::encode(&packet, v311("a", true).version, &mut bytes).is_err());
 }
-
-#[test]
-fn auth_before_connack_is_a_protocol_error() {
-    let mut bench = Bench::new();
-    bench.hold_log = true;
-    let mut connect = with_method("a");
-    connect.properties.session_expiry_s = Some(60);
-    let client = bench.connect_exchanged(&connect, "last");
-    bench.send(client, auth(ReasonCode::ReAuthenticate, "x"));
-    bench.sync_log();
-    bench.expect(client, &[]);
-    assert!(!bench.is_open(client));
-}

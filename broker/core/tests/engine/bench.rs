@@ -29,7 +29,8 @@ struct Socket {
     received: Vec<String>,
     open: bool,
     reads: bool,
-    flow: Flow,
+    /// Packets that came behind CONNECT, while CONNACK is waited for.
+    behind: Option<VecDeque<Vec<u8>>>,
 }
 
 /// What the test allows; everything, unless it says otherwise.
@@ -115,6 +116,8 @@ pub(crate) struct Bench {
     pub(crate) notices: Vec<Notice>,
     pub(crate) tapped: Vec<SharedMessage>,
     pub(crate) services_done: Vec<u64>,
+    /// Connections that may be read from again.
+    resumed: VecDeque<(usize, ConnectionId)>,
     /// Messages that the log hands back.
     messages: HashMap<MessageId, SharedMessage>,
     pub(crate) reads: usize,
@@ -142,6 +145,7 @@ impl Bench {
             notices: vec![],
             tapped: vec![],
             services_done: vec![],
+            resumed: VecDeque::new(),
             messages: HashMap::new(),
             reads: 0,
         };
@@ -243,7 +247,7 @@ impl Bench {
             received,
             open: true,
             reads: true,
-            flow,
+            behind: (flow == Flow::Pause).then(VecDeque::new),
         });
         self.settle();
         Client(self.sockets.len() - 1)
@@ -257,7 +261,7 @@ impl Bench {
         client
     }
 
-    /// Sends a packet and settles.
+    /// Sends a packet and settles. As a driver must, it keeps what comes before CONNACK is out.
     pub(crate) fn send<'a>(&mut self, client: Client, packet: impl Into<Packet<'a>>) -> Flow {
         let packet = packet.into();
         let socket = &mut self.sockets[client.0];
@@ -265,11 +269,38 @@ impl Bench {
         // Through the codec, so that the engine sees what comes off a wire.
         let mut bytes = vec![];
         encode(&packet, socket.version, &mut bytes).unwrap();
-        let (packet, _) = decode(&bytes, socket.version, &DecodeLimits::default()).unwrap().unwrap();
-        socket.flow = self.engines[socket.shard].handle_packet(self.now, socket.id, &packet);
-        let flow = socket.flow;
+        if let Some(behind) = &mut socket.behind {
+            behind.push_back(bytes);
+            return Flow::Pause;
+        }
+        let flow = self.hand_over(client.0, &bytes);
         self.settle();
         flow
+    }
+
+    fn hand_over(&mut self, at: usize, bytes: &[u8]) -> Flow {
+        let socket = &self.sockets[at];
+        let (packet, _) = decode(bytes, socket.version, &DecodeLimits::default()).unwrap().unwrap();
+        self.engines[socket.shard].handle_packet(self.now, socket.id, &packet)
+    }
+
+    /// A connection that may be read from again.
+    pub(crate) fn take_resumed(&mut self) -> Option<ConnectionId> {
+        self.resumed.pop_front().map(|(_, id)| id)
+    }
+
+    /// CONNACK is out: what came behind CONNECT has its turn.
+    fn hand_over_behind(&mut self, shard: usize, id: ConnectionId) {
+        let is_it = |socket: &Socket| socket.open && socket.shard == shard && socket.id == id;
+        let Some(at) = self.sockets.iter().position(is_it) else { return };
+        match self.sockets[at].behind.take() {
+            Some(behind) => {
+                for bytes in behind {
+                    self.hand_over(at, &bytes);
+                }
+            }
+            None => self.resumed.push_back((shard, id)),
+        }
     }
 
     /// The exchange's message of a client that authenticates again.
@@ -421,6 +452,10 @@ impl Bench {
             self.tapped.extend(std::iter::from_fn(|| self.engines[shard].poll_service()));
             self.services_done
                 .extend(std::iter::from_fn(|| self.engines[shard].poll_service_done().map(|(token, _)| token)));
+            while let Some(id) = self.engines[shard].poll_resume() {
+                self.hand_over_behind(shard, id);
+                moved = true;
+            }
             while let Some(id) = self.engines[shard].poll_dirty() {
                 let at = self.sockets.iter().position(|socket| socket.open && socket.shard == shard && socket.id == id);
                 at.into_iter().for_each(|at| self.drain(at));

@@ -5,7 +5,7 @@ use mooring_protocol::{
     Ack, ConnAck, Connect, DecodeLimits, Disconnect, Packet, PacketId, ReasonCode, Version, decode,
 };
 
-use crate::bench::{Bench, lasting, publish, v5, v311};
+use crate::bench::{Bench, lasting, v5, v311};
 
 #[test]
 fn a_client_is_accepted() {
@@ -165,19 +165,6 @@ fn unknown_acknowledgements_are_answered_or_passed_over() {
     bench.send(client, Packet::PubRec(Ack::new(id)));
     bench.send(client, Packet::PubRel(Ack::new(id)));
     bench.expect(client, &["PUBREL #77 PacketIdentifierNotFound", "PUBCOMP #77 PacketIdentifierNotFound"]);
-}
-
-#[test]
-fn packets_before_a_held_connack_are_answered_after_it() {
-    let mut bench = Bench::new();
-    bench.hold_log = true;
-    let client = bench.connect(&lasting("a"));
-    bench.expect(client, &[]);
-    bench.send(client, publish(1, 1, "t", "x"));
-    bench.send(client, Packet::PingReq);
-    bench.expect(client, &[]);
-    bench.sync_log();
-    bench.expect(client, &["CONNACK Success", "PUBACK #1 NoMatchingSubscribers", "PINGRESP"]);
 }
 
 #[test]

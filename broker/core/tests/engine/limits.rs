@@ -66,10 +66,10 @@ fn a_publisher_is_not_read_while_the_log_is_behind() {
     let flows: Vec<Flow> = (1..6).map(|number| bench.publish(publisher, 1, number, "t", &payload)).collect();
     assert_eq!(flows.first(), Some(&Flow::Continue));
     assert_eq!(flows.last(), Some(&Flow::Pause));
-    assert_eq!(bench.engines[0].poll_resume(), None);
+    assert_eq!(bench.take_resumed(), None);
     bench.sync_log();
-    assert!(bench.engines[0].poll_resume().is_some());
-    assert_eq!(bench.engines[0].poll_resume(), None);
+    assert!(bench.take_resumed().is_some());
+    assert_eq!(bench.take_resumed(), None);
 }
 
 #[test]
@@ -120,13 +120,13 @@ fn a_client_that_publishes_too_fast_is_read_more_slowly() {
     assert_eq!(told.iter().filter(|flow| **flow == Flow::Continue).count(), 10);
     assert_eq!(told.last(), Some(&Flow::Pause));
     bench.wait(99);
-    assert_eq!(bench.engines[0].poll_resume(), None);
+    assert_eq!(bench.take_resumed(), None);
     bench.wait(1);
-    assert!(bench.engines[0].poll_resume().is_some());
+    assert!(bench.take_resumed().is_some());
     // One a tenth of a second from now on.
     assert_eq!(flows(&mut bench, client, 1, "x"), [Flow::Pause]);
     bench.wait(5000);
-    assert!(bench.engines[0].poll_resume().is_some());
+    assert!(bench.take_resumed().is_some());
     assert!(flows(&mut bench, client, 10, "x").iter().all(|flow| *flow == Flow::Continue));
 }
 
@@ -136,10 +136,10 @@ fn bytes_have_a_rate_too_and_a_pause_is_no_silence() {
     let client = bench.open(&mooring_protocol::Connect { keep_alive_s: 2, ..v5("a") });
     assert_eq!(flows(&mut bench, client, 1, &"x".repeat(10_999)), [Flow::Pause]);
     bench.wait(9_999);
-    assert_eq!(bench.engines[0].poll_resume(), None);
+    assert_eq!(bench.take_resumed(), None);
     assert!(bench.is_open(client), "who is not read can't be heard");
     bench.wait(1);
-    assert!(bench.engines[0].poll_resume().is_some());
+    assert!(bench.take_resumed().is_some());
     bench.wait(2_999);
     assert!(bench.is_open(client));
     bench.wait(3_000);

@@ -12,6 +12,7 @@ mod chaos;
 mod connecting;
 mod durability;
 mod limits;
+mod pipelined;
 mod presence;
 mod publishing;
 mod random;
