@@ -144,9 +144,7 @@ impl Engine {
         self.counters.queued = self.counters.queued.saturating_sub(session.queue.len() as u64);
         self.counters.queued_bytes = self.counters.queued_bytes.saturating_sub(session.queue.bytes() as u64);
         self.lease.give_back(self.counters.queued_bytes, 2 * self.lease.piece_bytes());
-        if session.durable {
-            self.log.append(Record::SessionEnd { session: session.id });
-        }
+        self.record_end(&session);
     }
 }
 

@@ -9,6 +9,7 @@
 //! earlier message, and the client's repetition would come out of order.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use mooring_protocol::{PacketId, TopicFilterBuf};
 
@@ -46,6 +47,7 @@ pub(crate) struct Preparing {
 /// What another shard's message is held back for here.
 pub(crate) struct Held {
     id: MessageId,
+    message: SharedMessage,
     deliveries: Vec<Delivery>,
     entries: Vec<HeldEntry>,
     /// Who holds it back for members that were chosen here, and under which token.
@@ -54,11 +56,13 @@ pub(crate) struct Held {
 }
 
 /// A queue entry that must not go out yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct HeldEntry {
     place: u32,
     session: SessionId,
     sequence: u64,
+    /// The shared subscription that the session was chosen for.
+    group: Option<Arc<TopicFilterBuf>>,
 }
 
 impl Engine {
@@ -131,7 +135,7 @@ impl Engine {
         let (members, picks) = self.pick_members(message, &groups);
         locals.extend(members);
         let (deliveries, entries, _) = self.deliver_held(now, message, &locals);
-        self.hold(from, token, id, deliveries, entries);
+        self.hold((from, token), (message, id), deliveries, entries);
         let answers = self.reserve_token();
         let left = self.prepare_picks(&picks, message, id, answers);
         if left == 0 {
@@ -167,25 +171,59 @@ impl Engine {
         (session, options, filter): (SessionId, SubscriptionRecord, TopicFilterBuf),
         token: u64,
     ) {
-        let target = self.member_target(&message, session, &options, &filter);
-        let (deliveries, entries, _) = self.deliver_held(now, &message, target.as_slice());
-        if target.is_none() {
-            // It has gone meanwhile: another gets it, under a number of its own.
-            self.outbox
-                .push_back((from, ShardMessage::Undelivered { message, id: None, session, filter, token: None }));
-        }
-        if entries.is_empty() {
-            // What is held back under this token already is answered for by itself.
-            self.outbox.push_back((from, ShardMessage::Prepared { token, deliveries }));
+        let Some(target) = self.member_target(&message, session, &options, &filter) else {
+            // It has gone meanwhile: another gets it, and is recorded with the rest.
+            self.outbox.push_back((from, ShardMessage::NotPrepared { message, id, session, filter, token }));
             return;
+        };
+        let (deliveries, entries, _) = self.deliver_held(now, &message, &[target]);
+        if !entries.is_empty() {
+            // What is held back under this token already is answered for by itself.
+            self.hold((from, token), (&message, id), Vec::new(), entries);
         }
-        self.hold(from, token, id, Vec::new(), entries);
         self.outbox.push_back((from, ShardMessage::Prepared { token, deliveries }));
     }
 
-    fn hold(&mut self, from: ShardId, token: u64, id: MessageId, deliveries: Vec<Delivery>, entries: Vec<HeldEntry>) {
-        let nothing = Held { id, deliveries: Vec::new(), entries: Vec::new(), shards: Vec::new(), asked: 0 };
-        let held = self.held.entry((from, token)).or_insert(nothing);
+    /// The member that was chosen here for such a message does not take it: another is asked in its place.
+    pub(crate) fn handle_not_prepared(
+        &mut self,
+        now: Now,
+        (message, id): (&SharedMessage, MessageId),
+        (session, filter): (SessionId, &TopicFilterBuf),
+        answers: u64,
+    ) {
+        let group = self.groups.find(filter);
+        if let Some(group) = group.and_then(|group| self.groups.get_mut(group)) {
+            group.set_online(session, false);
+        }
+        let (locals, picks) = self.pick_members(message, group.as_slice());
+        let (deliveries, entries, _) = self.deliver_held(now, message, &locals);
+        if let Some(preparing) = self.answers_to.get(&answers).and_then(|token| self.preparing.get_mut(token)) {
+            preparing.deliveries.extend(deliveries);
+            preparing.held.extend(entries);
+        } else if let Some(TokenOwner::Held(shard, token)) = self.tokens.get(&answers).map(|token| token.owner) {
+            self.hold((shard, token), (message, id), deliveries, entries);
+        }
+        if self.prepare_picks(&picks, message, id, answers) == 0 {
+            self.handle_token(now, answers);
+        }
+    }
+
+    fn hold(
+        &mut self,
+        whose: (ShardId, u64),
+        (message, id): (&SharedMessage, MessageId),
+        deliveries: Vec<Delivery>,
+        entries: Vec<HeldEntry>,
+    ) {
+        let held = self.held.entry(whose).or_insert_with(|| Held {
+            id,
+            message: message.clone(),
+            deliveries: Vec::new(),
+            entries: Vec::new(),
+            shards: Vec::new(),
+            asked: 0,
+        });
         held.deliveries.extend(deliveries);
         held.entries.extend(entries);
     }
@@ -249,7 +287,7 @@ impl Engine {
         for shard in preparing.shards {
             self.outbox.push_back((shard, ShardMessage::Recorded { token: answers }));
         }
-        self.let_go(now, preparing.id, &preparing.held);
+        self.let_go(now, preparing.id, &preparing.message, preparing.held);
         self.handle_token(now, token);
     }
 
@@ -259,7 +297,7 @@ impl Engine {
             for shard in held.shards {
                 self.outbox.push_back((shard, ShardMessage::Recorded { token: held.asked }));
             }
-            self.let_go(now, held.id, &held.entries);
+            self.let_go(now, held.id, &held.message, held.entries);
         }
     }
 
@@ -278,8 +316,12 @@ impl Engine {
         let mut held = Vec::new();
         for (place, entry) in delivered.queues {
             if let (Some(sequence), Some(session)) = (entry, self.sessions.get_mut(place)) {
-                held.push(HeldEntry { place, session: session.id, sequence });
-                session.queue.entry(sequence).into_iter().for_each(|entry| entry.recorded = HELD);
+                let mut group = None;
+                if let Some(entry) = session.queue.entry(sequence) {
+                    entry.recorded = HELD;
+                    group.clone_from(&entry.group);
+                }
+                held.push(HeldEntry { place, session: session.id, sequence, group });
             }
             self.pump(now, place, Some(&mut fresh));
         }
@@ -288,21 +330,26 @@ impl Engine {
         (delivered.deliveries, held, delivered.receivers)
     }
 
-    fn let_go(&mut self, now: Now, id: MessageId, entries: &[HeldEntry]) {
-        for HeldEntry { place, session: id_of_session, sequence } in entries.iter().copied() {
-            if !self.is_session(place, id_of_session) {
+    fn let_go(&mut self, now: Now, id: MessageId, message: &SharedMessage, entries: Vec<HeldEntry>) {
+        for HeldEntry { place, session: session_id, sequence, group } in entries {
+            if !self.is_session(place, session_id) {
+                // It left with nothing sent of it: if it was chosen out of a group, another gets it.
+                if let Some(filter) = group {
+                    self.give_to_another(now, message, session_id, &filter);
+                }
                 continue;
             }
             self.set_recorded(place, sequence, id, 0);
             let Some(session) = self.sessions.get_mut(place) else { continue };
             session.waits_for_log = false;
             let recheck = sequence < session.recheck_before;
-            let topic = session.queue.entry(sequence).and_then(|entry| entry.topic());
-            if let Some(topic) = topic.filter(|_| recheck)
-                && !self.is_wanted(place, topic.as_name())
-            {
+            let left_group = group.filter(|filter| !session.is_member(filter));
+            if recheck && !self.is_wanted(place, message.topic.as_name()) {
                 self.finish_entry(place, sequence);
                 self.count_drop(place, DropCause::Revoked);
+            } else if let Some(filter) = left_group {
+                self.give_to_another(now, message, session_id, &filter);
+                self.finish_entry(place, sequence);
             }
             self.pump(now, place, None);
         }

@@ -325,6 +325,14 @@ impl Queue {
         sequence < self.sent_before
     }
 
+    /// Whether an entry may go to another session when this one ends: not what is done, nor what has begun at QoS 2. [MQTT-4.8.2-5]
+    pub(crate) fn may_go_to_another(&self, sequence: u64) -> bool {
+        let entry = self.place_of(sequence).and_then(|place| self.entries.get(place));
+        entry.is_some_and(|entry| {
+            entry.state == EntryState::Open && (entry.qos < QoS::ExactlyOnce || !self.was_sent(sequence))
+        })
+    }
+
     /// The next entry was sent.
     pub(crate) fn advance(&mut self) {
         if let Some(entry) = self.entries.get(self.cursor) {

@@ -3,9 +3,10 @@
 use mooring_protocol::{PacketId, TopicFilterBuf, Version};
 
 use crate::engine::{Engine, Now};
+use crate::leaving::is_ended;
 use crate::queue::{Entry, EntryState, Queue, SubscriptionIdSet};
 use crate::received::Received;
-use crate::record::{Recovered, RecoveredSession, SubscriptionRecord};
+use crate::record::{Record, Recovered, RecoveredSession, SubscriptionRecord};
 use crate::session::{Session, SharedSubscription, Will, principal_of};
 use crate::session_key::SessionId;
 use crate::shard::{MemberChange, ShardId, home_of_topic, home_shard};
@@ -21,6 +22,10 @@ impl Engine {
         }
         let mut own = Vec::new();
         for session in &recovered.sessions {
+            if is_ended(&session.record.key) {
+                self.forget_ended(session.record.session);
+                continue;
+            }
             let home = home_shard(&session.record.key, self.config.shards);
             if home == self.config.shard {
                 own.push(self.recover_session(session));
@@ -39,6 +44,13 @@ impl Engine {
             if home_of_topic(topic.as_str(), self.config.shards) == self.config.shard {
                 self.announce_offline(now, topic, "server restarted");
             }
+        }
+    }
+
+    /// A session had ended when the node went down, and was handing over its queue.
+    fn forget_ended(&mut self, session: SessionId) {
+        if self.config.shard == ShardId(0) {
+            self.log.append(Record::SessionEnd { session });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use mooring_protocol::Version;
+use mooring_protocol::{TopicFilterBuf, Version};
 
 use crate::access::{Access, Principal, Verdict};
 use crate::engine::ConnectionId;
@@ -47,7 +47,7 @@ pub(crate) struct Session {
 /// A subscription of the form `$share/<group>/<filter>`.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedSubscription {
-    pub(crate) filter: mooring_protocol::TopicFilterBuf,
+    pub(crate) filter: TopicFilterBuf,
     pub(crate) options: crate::record::SubscriptionRecord,
 }
 
@@ -112,6 +112,11 @@ impl Session {
     pub(crate) fn remove_subscription(&mut self, node: NodeId) -> Option<u32> {
         let at = self.subscriptions.binary_search_by_key(&node, |(node, _)| *node).ok()?;
         Some(self.subscriptions.remove(at).1)
+    }
+
+    /// Whether it is in the group of a shared subscription.
+    pub(crate) fn is_member(&self, filter: &TopicFilterBuf) -> bool {
+        self.shared.iter().any(|shared| shared.filter == *filter)
     }
 
     pub(crate) fn subscription_count(&self) -> usize {

@@ -74,6 +74,19 @@ pub enum ShardMessage {
         /// Repeated in the answer.
         token: u64,
     },
+    /// The member of the [`ShardMessage::PrepareMember`] with this token does not take the message: its home shard asks another in its place.
+    NotPrepared {
+        /// The message.
+        message: SharedMessage,
+        /// The number that it will have in the log.
+        id: MessageId,
+        /// The member that does not take it.
+        session: SessionId,
+        /// The filter, with the group.
+        filter: TopicFilterBuf,
+        /// The token.
+        token: u64,
+    },
     /// The message of the [`ShardMessage::Prepare`] with this token is queued, and held back.
     Prepared {
         /// The token.

@@ -13,7 +13,7 @@ use crate::engine::{Engine, Now};
 use crate::group::{Choice, Member};
 use crate::limits::SharedStrategy;
 use crate::message::{Message, MessageId, SharedMessage};
-use crate::queue::{EntryState, SubscriptionIdSet};
+use crate::queue::SubscriptionIdSet;
 use crate::record::{Record, SubscriptionRecord};
 use crate::session::SharedSubscription;
 use crate::session_key::SessionId;
@@ -228,7 +228,7 @@ impl Engine {
     ) -> Option<LocalTarget> {
         let place = self.by_id.get(&session.0).copied()?;
         let qos = message.qos.min(options.qos);
-        let session = self.sessions.get(place)?;
+        let session = self.sessions.get(place).filter(|session| session.is_member(filter))?;
         let takes = self.is_open(session) || (qos > QoS::AtMostOnce && session.durable);
         takes.then(|| target_of(place, options, Arc::new(filter.clone())))
     }
@@ -272,37 +272,6 @@ impl Engine {
             Some(token) if self.log.is_durable(sequence) => self.handle_token(now, token),
             Some(token) => self.log_waiters.push(Reverse((sequence, LogWaiter::Token(token)))),
             None => {}
-        }
-    }
-
-    /// What a session that leaves a group was chosen for and has not taken over goes to another member. Of QoS 2, only what was never sent; and while
-    /// the session goes on, of QoS 1 too: what it has begun to get it gets. [MQTT-3.10.4-3]
-    fn hand_over(&mut self, now: Now, place: u32, filter: &TopicFilterBuf, ends: bool) {
-        let Some(session) = self.sessions.get(place) else { return };
-        let session_id = session.id;
-        let entries: Vec<(u64, SharedMessage)> = session
-            .queue
-            .iter()
-            .filter(|entry| {
-                entry.group.as_ref().is_some_and(|group| **group == *filter)
-                    && entry.state == EntryState::Open
-                    && !entry.is_held()
-                    && !entry.is_expired(now.unix_ms)
-            })
-            .filter(|entry| (ends && entry.qos < QoS::ExactlyOnce) || !session.queue.was_sent(entry.sequence))
-            .filter_map(|entry| Some((entry.sequence, entry.message()?.clone())))
-            .collect();
-        let home = home_of_topic(filter.as_str(), self.config.shards);
-        for (sequence, message) in entries {
-            // Under a number of its own: the log may let go of the old one.
-            if home == self.config.shard {
-                self.handle_undelivered(now, &message, None, session_id, filter, None);
-            } else {
-                let (filter, session) = (filter.clone(), session_id);
-                self.outbox
-                    .push_back((home, ShardMessage::Undelivered { message, id: None, session, filter, token: None }));
-            }
-            self.finish_entry(place, sequence);
         }
     }
 

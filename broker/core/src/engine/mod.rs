@@ -18,6 +18,7 @@ use crate::connection::{Connections, State};
 use crate::deliver::Step;
 use crate::group::Groups;
 use crate::id_map::IdMap;
+use crate::leaving::{Leaving, Left};
 use crate::limits::Limits;
 use crate::log_queue::LogQueue;
 use crate::message::{MessageId, SharedMessage};
@@ -86,6 +87,9 @@ pub struct Engine {
     /// Queue entries that wait for a message from the log.
     pub(crate) readers: HashMap<MessageId, Vec<(u32, SessionId, u64)>>,
     pub(crate) reads: VecDeque<MessageId>,
+    /// What sessions have still to hand over to other members of groups, and the reads of it.
+    pub(crate) leaving: IdMap<u64, Leaving>,
+    pub(crate) left: HashMap<MessageId, Vec<Left>>,
     pub(crate) outbox: VecDeque<(ShardId, ShardMessage)>,
     pub(crate) service_messages: VecDeque<SharedMessage>,
     pub(crate) services_done: VecDeque<(u64, usize)>,
@@ -154,6 +158,8 @@ impl Engine {
             services: HashMap::new(),
             readers: HashMap::new(),
             reads: VecDeque::new(),
+            leaving: IdMap::default(),
+            left: HashMap::new(),
             outbox: VecDeque::new(),
             service_messages: VecDeque::new(),
             services_done: VecDeque::new(),
@@ -286,6 +292,9 @@ impl Engine {
             }
             ShardMessage::PrepareMember { message, id, session, options, filter, token } => {
                 self.handle_prepare_member(now, from, (message, id), (session, options, filter), token);
+            }
+            ShardMessage::NotPrepared { message, id, session, filter, token } => {
+                self.handle_not_prepared(now, (&message, id), (session, &filter), token);
             }
             ShardMessage::Prepared { token, deliveries } => self.handle_prepared(now, from, token, deliveries),
             ShardMessage::Recorded { token } => self.handle_recorded(now, from, token),
@@ -450,6 +459,7 @@ impl Engine {
             && self.held.is_empty()
             && self.services.is_empty()
             && self.readers.is_empty()
+            && self.leaving.is_empty()
             && self.presences.is_empty()
             && self.interests_unknown == 0
             && self.held_bytes == 0

@@ -180,6 +180,11 @@ impl Bench {
         replay.recovered()
     }
 
+    /// Takes it that of the records, only so many are on disk.
+    pub(crate) fn forget_records_after(&mut self, durable: usize) {
+        self.durable = durable;
+    }
+
     /// Kills the node: what is not on disk is gone. Starts it again after so many milliseconds.
     pub(crate) fn crash(&mut self, down_ms: u64) {
         let recovered = self.recovered();

@@ -290,3 +290,162 @@ fn qos_2_is_recorded_as_one_wherever_the_member_lives() {
     let member = bench.connect(&lasting("member0"));
     assert_eq!(bench.take(member).len(), 1 + 6);
 }
+
+/// The record of a message on its way from a publisher, with how many queue entries.
+fn recorded(bench: &Bench, payload: &str) -> Vec<(bool, usize)> {
+    let of_message = bench.records.iter().filter_map(|(_, record)| match record {
+        mooring_core::Record::Message { message, received_from, deliveries, .. }
+            if *message.payload == *payload.as_bytes() =>
+        {
+            Some((received_from.is_some(), deliveries.len()))
+        }
+        _ => None,
+    });
+    of_message.collect()
+}
+
+/// Groups whose members, home and publisher live on whichever shards their names lead to: a member that is connected, and one that keeps what nobody takes.
+fn groups_and_publishers() -> impl Iterator<Item = (Bench, Client, String, Client)> {
+    (0..24).map(|number| {
+        let mut bench = Bench::with(Setup { shards: 1 + number % 4, ..Setup::default() });
+        let (first, second) = (format!("first{number}"), format!("second{number}"));
+        for name in [&first, &second] {
+            let member = bench.open(&lasting(name));
+            bench.subscribe(member, FILTER, 2);
+            bench.lose(member);
+        }
+        let connected = bench.open(&lasting(&first));
+        let publisher = bench.open(&lasting(&format!("publisher{number}")));
+        (bench, connected, second, publisher)
+    })
+}
+
+#[test]
+fn a_member_that_is_gone_when_qos_2_is_prepared_is_replaced_in_the_same_record() {
+    for ends in [true, false] {
+        for (number, (mut bench, first, second, publisher)) in (0..).zip(groups_and_publishers()) {
+            bench.hold_shards = true;
+            bench.publish(publisher, 2, 7, "t/x", "hello");
+            if bench.take(publisher).is_empty() {
+                // The member's shard has not heard of it yet.
+                if ends {
+                    bench.open(&v5(&format!("first{number}")));
+                } else {
+                    bench.unsubscribe(first, FILTER);
+                }
+                bench.hold_shards = false;
+                bench.settle();
+                bench.expect(publisher, &["PUBREC #7"]);
+                assert_eq!(recorded(&bench, "hello").first(), Some(&(true, 1)), "number {number}");
+                bench.crash(0);
+                let second = bench.connect(&lasting(&second));
+                // A start takes what may have been sent for sent.
+                let received = bench.take(second);
+                assert_eq!(received[1..], ["PUBLISH q2 #1 t/x hello dup"], "number {number}, ends {ends}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_held_back_for_a_member_that_leaves_goes_to_another() {
+    for ends in [true, false] {
+        for (number, (mut bench, first, second, publisher)) in (0..).zip(groups_and_publishers()) {
+            bench.hold_log = true;
+            bench.publish(publisher, 2, 7, "t/x", "hello");
+            bench.expect(first, &[]);
+            let again = if ends {
+                bench.connect(&v5(&format!("first{number}")))
+            } else {
+                bench.unsubscribe(first, FILTER);
+                first
+            };
+            bench.sync_log();
+            bench.expect(publisher, &["PUBREC #7"]);
+            let told = bench.take(again);
+            assert!(!told.iter().any(|text| text.starts_with("PUBLISH")), "number {number}: {told:?}");
+            let second = bench.connect(&lasting(&second));
+            let received = bench.take(second);
+            assert_eq!(received[1..], ["PUBLISH q2 #1 t/x hello"], "number {number}, ends {ends}");
+        }
+    }
+}
+
+/// A lasting member alone in its group, with a queue that is in the log alone.
+fn with_a_queue_in_the_log(shards: u16, count: u16) -> Bench {
+    let limits = Limits { queue_memory_bytes_max: 0, keepalive_s_max: 0, ..Limits::DEFAULT };
+    let mut bench = Bench::with(Setup { shards, limits, ..Setup::default() });
+    let first = bench.open(&lasting("first"));
+    bench.subscribe(first, FILTER, 2);
+    bench.lose(first);
+    let publisher = bench.open(&lasting("publisher"));
+    for number in 1..=count {
+        bench.publish(publisher, 1 + u8::try_from(number % 2).unwrap(), number, "t/x", &format!("m{number}"));
+    }
+    bench
+}
+
+fn payloads(received: &[String]) -> Vec<&str> {
+    let published = received.iter().filter(|text| text.starts_with("PUBLISH"));
+    let mut payloads: Vec<&str> = published.filter_map(|text| text.split(' ').nth(4)).collect();
+    payloads.sort_by_key(|payload| payload[1..].parse::<u16>().unwrap());
+    payloads
+}
+
+#[test]
+fn what_is_in_the_log_alone_is_handed_over_when_a_member_ends() {
+    for shards in 1..=4 {
+        let mut bench = with_a_queue_in_the_log(shards, 100);
+        let second = bench.open(&v5("second"));
+        bench.subscribe(second, FILTER, 2);
+        bench.take(second);
+        assert_eq!(bench.reads, 0);
+        bench.open(&v5("first"));
+        let received = bench.take(second);
+        let all: Vec<String> = (1..=100).map(|number| format!("m{number}")).collect();
+        assert_eq!(payloads(&received), all, "{shards} shards");
+        let left: Vec<String> =
+            bench.recovered().sessions.iter().map(|session| session.record.key.client_id.as_str().to_owned()).collect();
+        assert_eq!(left, ["publisher"], "the log has forgotten the member");
+    }
+}
+
+#[test]
+fn what_is_in_the_log_alone_is_handed_over_when_a_member_unsubscribes() {
+    for shards in 1..=4 {
+        let mut bench = with_a_queue_in_the_log(shards, 100);
+        let second = bench.open(&v5("second"));
+        bench.subscribe(second, FILTER, 2);
+        bench.take(second);
+        let mut connect = lasting("first");
+        connect.properties.receive_maximum = std::num::NonZeroU16::new(3);
+        let first = bench.open(&connect);
+        bench.unsubscribe(first, FILTER);
+        bench.unsubscribe(first, "other");
+        assert_eq!(payloads(&bench.take(second)).len(), 97, "all but what was begun, {shards} shards");
+        let infos = bench.engines.iter().flat_map(mooring_core::Engine::sessions);
+        let queued: Vec<usize> =
+            infos.filter(|info| info.key.client_id.as_str() == "first").map(|info| info.queued).collect();
+        assert_eq!(queued, [3]);
+    }
+}
+
+#[test]
+fn a_session_that_ended_and_was_handing_over_does_not_come_back() {
+    let mut bench = with_a_queue_in_the_log(1, 100);
+    bench.open(&v5("second"));
+    let second = bench.open(&lasting("second"));
+    bench.subscribe(second, FILTER, 2);
+    let durable = bench.records.len();
+    bench.connect(&v5("first"));
+    // The first record of its end is on disk, and nothing of what it handed over.
+    bench.forget_records_after(durable + 1);
+    let names = |bench: &Bench| -> Vec<String> {
+        bench.recovered().sessions.iter().map(|session| session.record.key.client_id.as_str().to_owned()).collect()
+    };
+    assert!(!names(&bench).iter().any(|name| name == "first"), "{:?}", names(&bench));
+    bench.crash(0);
+    assert_eq!(names(&bench), ["publisher", "second"]);
+    let first = bench.connect(&lasting("first"));
+    bench.expect(first, &["CONNACK Success"]);
+}
