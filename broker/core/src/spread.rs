@@ -4,6 +4,8 @@
 //! session's will is gone. So the log is told that the message has still to reach others, and when it has; after a crash in between it is sent to them
 //! again, past those who have it.
 
+use mooring_protocol::QoS;
+
 use crate::acknowledgement::{Asked, Token, TokenOwner};
 use crate::engine::{Engine, Now};
 use crate::message::{Message, MessageId, SharedMessage};
@@ -62,11 +64,13 @@ impl Engine {
         having: &[SessionId],
     ) -> Asked {
         let (members, picks) = self.pick_rest(message, &targets.groups, having);
+        // [MQTT-4.3.1] at most once: who has it at QoS 0 is known to nobody.
         let lacks = |target: &&LocalTarget| {
-            self.sessions.get(target.session).is_some_and(|session| !having.contains(&session.id))
+            let session = self.sessions.get(target.session);
+            target.qos > QoS::AtMostOnce && session.is_some_and(|session| !having.contains(&session.id))
         };
-        let mut locals: Vec<LocalTarget> = targets.locals.iter().filter(lacks).cloned().collect();
-        locals.extend(members);
+        let locals: Vec<LocalTarget> = targets.locals.iter().chain(&members).filter(lacks).cloned().collect();
+        let picks: Vec<Pick> = picks.into_iter().filter(|pick| pick.member.options.qos > QoS::AtMostOnce).collect();
         self.deliver_recorded(now, message, Some(id), &locals);
         self.forward(message, Some(id), None, &targets.shards, &picks)
     }

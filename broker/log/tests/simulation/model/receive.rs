@@ -68,6 +68,11 @@ impl Copies {
         self.unacknowledged.clear();
     }
 
+    const fn next_place(&mut self) -> u64 {
+        self.places += 1;
+        self.places
+    }
+
     pub(super) fn count(&self, number: usize) -> u32 {
         self.counts.range((number, QoS::AtMostOnce)..=(number, QoS::ExactlyOnce)).map(|(_, count)| count).sum()
     }
@@ -165,8 +170,8 @@ impl Model {
         let shared = spans.iter().filter(|(shared, _)| *shared).count();
         // A client whose session ended unseen, and another began, repeats in it what it has sent in the first.
         let routed = if received.qos == QoS::ExactlyOnce { msg.sessions.len().max(1) } else { msg.handled.len() };
-        // A member of a group is chosen, and its entry recorded, apart from the rest: each time that the message comes.
-        let allowed = routed + shared * msg.handled.len() + replays;
+        // A member of a group is chosen, and its entry recorded, with the rest.
+        let allowed = routed + shared * routed + replays;
         assert!((at_this as usize) < allowed, "{who}: {at_this} copies before it, and {allowed} may come");
         if !received.retain && msg.handled.len() == 1 && !spans.iter().any(|(shared, _)| *shared) && !msg.is_will {
             let key = (msg.client, msg.topic.clone(), msg.qos, received.qos);
@@ -219,21 +224,20 @@ impl Model {
                     let may_be_another = crashed > known.conn_step && received.qos < QoS::ExactlyOnce;
                     assert!(received.dup || may_be_another, "{who}: came before, and has no DUP");
                     assert!(known.acked.is_none(), "{who}: was acknowledged");
-                    assert!(known.place > copies.resent_place || may_be_another, "{who}: sent again out of order");
+                    assert!(known.place >= copies.resent_place || may_be_another, "{who}: sent again out of order");
                     copies.resent_place = known.place;
                     known.place
                 }
                 Some(known) => {
                     let lost = crashed > known.conn_step && known.qos < QoS::ExactlyOnce;
                     assert!(lost || known.step <= forgiven, "{who}: the packet id was m{:?}", known.number);
-                    copies.places += 1;
-                    copies.places
+                    copies.next_place()
                 }
                 None => {
                     let may_have_gone_out = durable && (msg_handled < copies.conn_step || number.is_none());
                     assert!(!received.dup || may_have_gone_out || crashed > 0, "{who}: DUP, and never sent before");
-                    copies.places += 1;
-                    copies.places
+                    // A crash may bring back what was given up before it was sent, at its place among what was.
+                    if received.dup && crashed > 0 { copies.resent_place } else { copies.next_place() }
                 }
             };
             let conn_step = copies.conn_step;

@@ -226,7 +226,14 @@ impl Model {
     /// The session of a client has ended.
     fn session_ended(&mut self, client: usize, mark: Mark) {
         let Some(name) = self.current[client].session.take() else { return };
+        let ghost = self.current[client].ghost.filter(|_| self.current[client].vague);
         self.current[client].vague = false;
+        // It may have been the earlier one, and a crash bring that back once more.
+        let spans = ghost.map(|(ghost, _)| self.sess(ghost).spans.clone()).unwrap_or_default();
+        for (filter, old) in spans {
+            let old = old.into_iter().map(|span| Span { from_sure: None, until_sure: None, ..span });
+            self.sess_mut(name).spans.entry(filter).or_default().extend(old);
+        }
         let step = self.step;
         let session = self.sess_mut(name);
         session.ended = true;
