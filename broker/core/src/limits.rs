@@ -23,7 +23,8 @@ pub struct Limits {
     pub subscriptions_per_session_max: usize,
     /// Messages queued for one session. Beyond it, the newest is dropped, counted, and told in the timeline.
     pub queue_messages_max: usize,
-    /// Bytes queued for one session, likewise. An entry counts its message (as [`crate::Message::size_bytes`]) and 256 bytes for itself.
+    /// Bytes queued for one session, likewise. An entry counts its message (as [`crate::Message::size_bytes`]) and 256 bytes for itself; of what has gone
+    /// straight out to a session that ends with its connection, those alone.
     pub queue_bytes_max: usize,
     /// Bytes queued for all sessions of the node. When seven eighths are reached, QoS 0 goes only to clients that read; when it is full, room is made by
     /// dropping the newest message of the longest queue of each shard that has a longer one, which is counted and told like that of a full queue. A quarter

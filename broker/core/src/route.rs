@@ -84,7 +84,7 @@ impl Engine {
         }
         let route = self.route(topic, publisher);
         let is_personal = route.targets.is_personal;
-        let found = Arc::new(TopicRoute { hash, topic: topic.as_str().into(), route });
+        let found = Arc::new(TopicRoute::new(hash, topic.as_str(), route));
         if !is_personal {
             self.routes.insert(Arc::clone(&found), &self.index.changes);
         }

@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::changes::Changes;
 use crate::route::Route;
 use crate::topic_hash::TopicHash;
 
 /// Topics with the same low bits of their hash share a set of this many places.
 const WAYS: usize = 4;
+/// A topic of a full set takes another's place each so many-th time: when five come in turn, four stay known, where the newest in place of the oldest
+/// would leave none.
+const PATIENCE: usize = 4;
 /// Sets at first.
 const SETS_MIN: usize = 16;
 /// Sets at most: a quarter of a million topics, some 200 bytes each.
@@ -15,11 +20,14 @@ const SETS_MAX: usize = 64 * 1024;
 /// Sessions and shards over all topics, at most: with more, all is forgotten and found again.
 const TARGETS_MAX: usize = 512 * 1024;
 
-/// A topic, and where what is published to it goes.
+/// Bytes of a topic that lie in the route itself: as many as end with a line of the processor's cache.
+const INLINE_BYTES_MAX: usize = 48;
+
+/// A topic, and where what is published to it goes. With many topics each is far from the processor, and what is asked of it lies together.
 #[derive(Debug)]
 pub(crate) struct TopicRoute {
-    pub(crate) hash: TopicHash,
-    pub(crate) topic: Box<str>,
+    hash: TopicHash,
+    topic: SmallVec<[u8; INLINE_BYTES_MAX]>,
     pub(crate) route: Route,
 }
 
@@ -29,8 +37,8 @@ pub(crate) struct RouteCache {
     sets: Vec<Set>,
     count: usize,
     targets: usize,
-    /// Whose place the next topic of a full set takes.
-    victim: usize,
+    /// Topics that have found their set full.
+    crowded: usize,
     /// What [`Known::found_at`] counts from.
     base: u64,
 }
@@ -84,12 +92,21 @@ impl RouteCache {
     }
 
     fn place(&mut self, known: Known) {
-        self.victim = (self.victim + 1) % WAYS;
-        let (place, victim) = (self.place_of(known.route.hash), self.victim);
+        let place = self.place_of(known.route.hash);
         let Some(Set(ways)) = self.sets.get_mut(place) else { return };
-        let same =
-            |way: &Option<Known>| way.as_ref().is_some_and(|other| other.is_of(known.route.hash, &known.route.topic));
-        let way = ways.iter().position(same).or_else(|| ways.iter().position(Option::is_none)).unwrap_or(victim);
+        let same = |way: &Option<Known>| {
+            way.as_ref().is_some_and(|other| {
+                let route = &other.route;
+                route.hash == known.route.hash && route.topic == known.route.topic
+            })
+        };
+        let way = ways.iter().position(same).or_else(|| ways.iter().position(Option::is_none));
+        let Some(way) = way.or_else(|| {
+            self.crowded = self.crowded.wrapping_add(1);
+            self.crowded.is_multiple_of(PATIENCE).then_some(self.crowded / PATIENCE % WAYS)
+        }) else {
+            return;
+        };
         self.targets += known.route.size();
         self.count += 1;
         if let Some(before) = ways.get_mut(way).and_then(|way| way.replace(known)) {
@@ -124,8 +141,12 @@ fn tag_of(hash: TopicHash) -> u32 {
 }
 
 impl TopicRoute {
+    pub(crate) fn new(hash: TopicHash, topic: &str, route: Route) -> Self {
+        Self { hash, topic: SmallVec::from_slice(topic.as_bytes()), route }
+    }
+
     pub(crate) fn is_of(&self, hash: TopicHash, topic: &str) -> bool {
-        self.hash == hash && *self.topic == *topic
+        self.hash == hash && *self.topic == *topic.as_bytes()
     }
 
     /// What it counts against [`TARGETS_MAX`].
@@ -140,11 +161,11 @@ mod tests {
 
     fn insert(cache: &mut RouteCache, changes: &Changes, topic: &str) {
         let (hash, route) = (TopicHash::of(topic), Route::default());
-        cache.insert(Arc::new(TopicRoute { hash, topic: topic.into(), route }), changes);
+        cache.insert(Arc::new(TopicRoute::new(hash, topic, route)), changes);
     }
 
     fn knows(cache: &mut RouteCache, changes: &Changes, topic: &str) -> bool {
-        cache.find(TopicHash::of(topic), topic, changes).is_some_and(|route| *route.topic == *topic)
+        cache.find(TopicHash::of(topic), topic, changes).is_some_and(|route| route.is_of(TopicHash::of(topic), topic))
     }
 
     #[test]
@@ -170,6 +191,7 @@ mod tests {
         assert!(known > 90_000, "{known}");
         (100_000..600_000).for_each(|number| insert(&mut cache, &changes, &topic(number)));
         assert!(cache.sets.len() <= SETS_MAX && cache.targets <= TARGETS_MAX && cache.count == cache.targets);
+        (0..PATIENCE).for_each(|_| insert(&mut cache, &changes, &topic(599_999)));
         assert!(knows(&mut cache, &changes, &topic(599_999)));
     }
 }

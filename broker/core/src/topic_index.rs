@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mooring_protocol::{QoS, SubscriptionId, TopicFilter, TopicFilterBuf};
+use smallvec::SmallVec;
 
 use crate::changes::Changes;
 use crate::queue::SubscriptionIdSet;
@@ -25,7 +26,8 @@ pub(crate) struct Subscriber {
 #[derive(Debug)]
 pub(crate) struct FilterEntry {
     pub(crate) filter: TopicFilterBuf,
-    pub(crate) subscribers: Vec<Subscriber>,
+    /// Most filters are those of one session.
+    pub(crate) subscribers: SmallVec<[Subscriber; 1]>,
     /// How many of the subscribers are durable.
     durable: usize,
     shards: Vec<(ShardId, bool)>,
@@ -56,7 +58,8 @@ pub(crate) struct LocalTarget {
 /// Everybody that a topic goes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Targets {
-    pub(crate) locals: Vec<LocalTarget>,
+    /// Of most topics there is one.
+    pub(crate) locals: SmallVec<[LocalTarget; 1]>,
     /// With whether a durable session waits there.
     pub(crate) shards: Vec<(ShardId, bool)>,
     pub(crate) groups: Vec<u32>,
@@ -81,7 +84,7 @@ impl TopicIndex {
     pub(crate) fn node(&mut self, filter: TopicFilter<'_>) -> NodeId {
         let node = self.trie.insert(filter.as_str());
         if self.trie.value(node).is_none() {
-            let (subscribers, shards, groups) = (Vec::new(), Vec::new(), Vec::new());
+            let (subscribers, shards, groups) = (SmallVec::new(), Vec::new(), Vec::new());
             self.trie
                 .set(node, Box::new(FilterEntry { filter: filter.to_buf(), subscribers, durable: 0, shards, groups }));
         }

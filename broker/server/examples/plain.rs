@@ -1,6 +1,6 @@
 //! A broker for measurements: one plain listener, everybody is let in and may do everything.
 //!
-//! `cargo run -p mooring-server --profile bench --example plain -- 127.0.0.1:1883 [shards] [memory|os|fsync] [data directory]`
+//! `cargo run -p mooring-server --profile bench --example plain -- 127.0.0.1:1883 [shards] [memory|os|fsync] [data directory] [pin]`
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -9,7 +9,11 @@ use std::sync::Arc;
 use mooring_core::access::Authenticating;
 use mooring_core::{Access, Authenticate, ConnectAttempt, Identity, Principal, Verdict};
 use mooring_protocol::{ReasonCode, TopicFilter, TopicName};
-use mooring_server::{Durability, ListenerConfig, ListenerKind, Server, ServerConfig};
+use mooring_server::{Durability, ListenerConfig, ListenerKind, Pinning, Server, ServerConfig};
+
+/// As the server itself has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 struct Everything {
     verdict: Verdict,
@@ -50,7 +54,7 @@ impl Authenticate for Everybody {
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(bind) = arguments.next().and_then(|bind| bind.parse::<SocketAddr>().ok()) else {
-        eprintln!("usage: plain ADDRESS:PORT [SHARDS] [memory|os|fsync] [DATA DIRECTORY]");
+        eprintln!("usage: plain ADDRESS:PORT [SHARDS] [memory|os|fsync] [DATA DIRECTORY] [pin]");
         return ExitCode::FAILURE;
     };
     let shards = arguments.next().and_then(|shards| shards.parse().ok()).unwrap_or(1);
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         _ => Durability::Memory,
     };
     let data_dir = arguments.next().unwrap_or_else(|| "data".to_owned()).into();
+    let pinning = if arguments.next().is_some() { Pinning::Each } else { Pinning::Free };
     let listener = ListenerConfig {
         name: "plain".to_owned(),
         kind: ListenerKind::Tcp,
@@ -69,7 +74,8 @@ fn main() -> ExitCode {
         allow_anonymous: true,
         tls: None,
     };
-    let config = ServerConfig { listeners: vec![listener], shards, durability, data_dir, ..ServerConfig::default() };
+    let config =
+        ServerConfig { listeners: vec![listener], shards, pinning, durability, data_dir, ..ServerConfig::default() };
     let verdict = Verdict { allow: true, reason: ReasonCode::Success, rule: Arc::from("everything") };
     let server = match Server::start(config, Arc::new(Everything { verdict }), Arc::new(Everybody)) {
         Ok(server) => server,

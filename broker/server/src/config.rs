@@ -8,6 +8,7 @@ use mooring_core::{Identity, Limits};
 use mooring_log::Durability;
 use mooring_protocol::TopicFilterBuf;
 
+use crate::pinning::Pinning;
 use crate::proxy_protocol::Network;
 
 /// What a server is started with.
@@ -17,6 +18,8 @@ pub struct ServerConfig {
     pub listeners: Vec<ListenerConfig>,
     /// Engines, each with a thread of its own; at least 1.
     pub shards: u16,
+    /// Which core each of them stays on.
+    pub pinning: Pinning,
     /// The limits of each engine.
     pub limits: Limits,
     /// The limits of connections.
@@ -44,6 +47,7 @@ impl Default for ServerConfig {
         Self {
             listeners: Vec::new(),
             shards: 1,
+            pinning: Pinning::Free,
             limits: Limits::DEFAULT,
             connections: ConnectionLimits::default(),
             durability: Durability::Fsync,

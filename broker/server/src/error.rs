@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::pinning::CoreNotAllowed;
+
 /// Why a server did not start. All of them are the operator's to mend.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -39,6 +41,9 @@ pub enum ServerError {
     /// No shard at all.
     #[error("shards: at least 1 is needed")]
     NoShards,
+    /// A shard is to stay on a core that it can't have.
+    #[error("pin: {0}")]
+    Pin(CoreNotAllowed),
     /// The directory of the log can't be made.
     #[error("cannot make {directory}: {source}")]
     DataDir {

@@ -21,6 +21,7 @@ use crate::listen::{Listening, SocketFile, bind_all};
 use crate::log_thread;
 use crate::mailbox::{BlockingMailbox, Mailbox};
 use crate::node::Node;
+use crate::pinning::stay_on;
 use crate::shard;
 use crate::taps::Taps;
 
@@ -265,14 +266,18 @@ fn start_threads(
     log: Log,
     recovered: Recovered,
 ) -> Result<Threads, ServerError> {
+    let shards = shared.config.shards;
+    let cores = shared.config.pinning.cores_here(shards).map_err(ServerError::Pin)?;
     let recovered = Arc::new(recovered);
     let mut threads = Threads::default();
     let for_log = Arc::clone(shared);
     threads.log = Some(Thread::spawn("mooring-log", shared, move || log_thread::run(&for_log, log))?);
-    let shards = shared.config.shards;
-    for (shard, (access, recovered)) in (0..shards).zip(std::iter::repeat_n((access, recovered), shards.into())) {
+    for ((shard, core), (access, recovered)) in (0..shards).zip(cores).zip(std::iter::repeat((access, recovered))) {
         let for_shard = Arc::clone(shared);
-        let run = move || shard::run(ShardId(shard), for_shard, access, recovered);
+        let run = move || {
+            stay_on(core);
+            shard::run(ShardId(shard), for_shard, access, recovered);
+        };
         threads.shards.push(Thread::spawn(&format!("mooring-shard-{shard}"), shared, run)?);
     }
     Ok(threads)

@@ -75,6 +75,11 @@ impl Timeline {
         if client.entries.len() >= self.entries_max {
             client.entries.pop_front();
         }
+        let length = client.entries.len();
+        if length == client.entries.capacity() {
+            // Most clients connect, subscribe, and are quiet: twice as much as that would be theirs for nothing.
+            client.entries.reserve_exact(length.max(2));
+        }
         client.entries.push_back((at_unix_ms, notice.kind));
     }
 

@@ -246,6 +246,8 @@ impl File<'_> {
 
 #[cfg(test)]
 mod tests {
+    use mooring_server::Pinning;
+
     use super::*;
 
     fn from_text(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -255,6 +257,20 @@ mod tests {
         let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         load(Some(&path), environment)
             .map_err(|error| error.to_string().replace(&path.display().to_string(), "mooring.toml"))
+    }
+
+    #[test]
+    fn threads_stay_on_cores_if_told_to() {
+        let check = |text: &str, environment: &[(&str, &str)], expected: Pinning| {
+            assert_eq!(from_text(text, environment).unwrap().server.pin, expected, "{text} {environment:?}");
+        };
+        check("", &[], Pinning::Free);
+        check("[server]\npin = true\n", &[], Pinning::Each);
+        check("[server]\npin = [2, 3]\n", &[], Pinning::Cores(vec![2, 3]));
+        check("[server]\npin = [2]\n", &[("MOORING_SERVER__PIN", "false")], Pinning::Free);
+        check("", &[("MOORING_SERVER__PIN", "0,1")], Pinning::Cores(vec![0, 1]));
+        check_error("[server]\npin = []\n", &[], "mooring.toml:2: server.pin: expected at least one core");
+        check_error("[server]\npin = [-1]\n", &[], "mooring.toml:2: server.pin: -1 is not between 0 and 4095");
     }
 
     fn check_error(text: &str, environment: &[(&str, &str)], expected: &str) {

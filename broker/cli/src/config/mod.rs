@@ -18,7 +18,7 @@ use mooring_auth::DevicePasswordPolicy;
 use mooring_core::Limits;
 use mooring_log::Durability;
 use mooring_protocol::TopicFilterBuf;
-use mooring_server::{ConnectionLimits, Network};
+use mooring_server::{ConnectionLimits, Network, Pinning};
 
 pub(crate) use database::DatabaseRoles;
 pub(crate) use example::example;
@@ -98,6 +98,7 @@ pub(crate) enum ClientCertificate {
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) shards: u16,
+    pub(crate) pin: Pinning,
     pub(crate) names: Vec<String>,
     pub(crate) trust_domain: String,
     pub(crate) organisation: String,
@@ -182,6 +183,7 @@ impl Default for Config {
             listeners: vec![Listener { name: "mqtts".to_owned(), ..Listener::default() }],
             server: Server {
                 shards: std::thread::available_parallelism().map_or(1, |cores| u16::try_from(cores.get()).unwrap_or(1)),
+                pin: Pinning::Free,
                 names: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec(),
                 trust_domain: "mooring.local".to_owned(),
                 organisation: "Mooring".to_owned(),

@@ -38,6 +38,8 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
 
     "server.shards" = "\"auto\"", "Threads that serve clients: \"auto\" is one a core.",
         |config, value| if value.text().ok().as_deref() != Some("auto") { config.server.shards = number(value, 1, 256)? };
+    "server.pin" = "false", "Whether each of these threads stays on a core: true is one of those that the process may use, in turn; a list such as [2, 3] names them. For machines that do little else.",
+        |config, value| config.server.pin = value.pinning()?;
     "server.names" = "[\"localhost\", \"127.0.0.1\", \"::1\"]", "DNS names and addresses in the server's own certificate: those by which devices and people reach it.",
         |config, value| config.server.names = value.list()?;
     "server.trust_domain" = "\"mooring.local\"", "The trust domain of the SPIFFE ids that the authority gives. Fixed once the data directory is made.",

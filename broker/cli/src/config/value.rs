@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use mooring_server::Pinning;
 use toml::de::DeValue;
 
 /// A raw value: typed from TOML, or a text from the environment that the setting's type decides on.
@@ -67,6 +68,21 @@ impl Value {
             Self::Environment(text) => Ok(text.split(',').map(|part| part.trim().to_owned()).collect()),
             other => Err(format!("expected a list of texts, got {}", other.kind())),
         }
+    }
+
+    /// Whether threads stay on cores, and on which.
+    pub(super) fn pinning(&self) -> Result<Pinning, String> {
+        let core = |item: &Self| item.integer(0, 4095).map(|core| usize::try_from(core).unwrap_or_default());
+        let cores = match self {
+            Self::List(items) => items.iter().map(core).collect::<Result<Vec<_>, _>>()?,
+            Self::Environment(text) if text.starts_with(|first: char| first.is_ascii_digit()) => {
+                text.split(',').map(|part| core(&Self::Environment(part.to_owned()))).collect::<Result<_, _>>()?
+            }
+            other => {
+                return Ok(if other.boolean()? { Pinning::Each } else { Pinning::Free });
+            }
+        };
+        if cores.is_empty() { Err("expected at least one core".to_owned()) } else { Ok(Pinning::Cores(cores)) }
     }
 
     pub(super) fn address(&self) -> Result<SocketAddr, String> {

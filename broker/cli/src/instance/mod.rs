@@ -276,6 +276,7 @@ fn server_config(config: &Config, data_dir: &DataDir, identity: &ServerIdentity)
     ServerConfig {
         listeners: listeners.collect(),
         shards: config.server.shards,
+        pinning: config.server.pin.clone(),
         limits: config.limits.clone(),
         connections: config.connections.clone(),
         durability: config.durability,
