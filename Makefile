@@ -13,7 +13,7 @@ SEEDS ?= 1000
 EXAMPLES ?= 30
 BROKERS ?= benches/brokers.toml
 
-.PHONY: help demo run test lint sim fmt bench micro micro-quick bench-store compare fuzz api-fuzz docs client release crash scale slow-subscriber
+.PHONY: help demo run test attack lint sim fmt bench micro micro-quick bench-store compare fuzz api-fuzz docs client release crash scale slow-subscriber
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
