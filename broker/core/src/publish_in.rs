@@ -10,7 +10,7 @@ use crate::acknowledgement::{Answer, TokenOwner};
 use crate::asking::permit_at;
 use crate::deliver::Fresh;
 use crate::engine::{ConnectionId, Engine, Now};
-use crate::message::{Message, MessageProperties, Origin};
+use crate::message::{Message, MessageProperties, Origin, SharedMessage};
 use crate::notice::NoticeKind;
 use crate::outgoing::Outgoing;
 use crate::publish_cache::{CachedTopic, PublishCache};
@@ -294,8 +294,7 @@ impl Engine {
             match only {
                 Some(target) => self.accept_through(now, publisher, publish, topic, known, target),
                 None => {
-                    let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
-                    let message = Arc::new(message_of(now, publish, origin));
+                    let message = self.message_from(now, publisher, publish, topic, known);
                     let owner = TokenOwner::Session(publisher.place, publisher.session);
                     self.accept(now, &message, route, received_from, owner)
                 }
@@ -307,6 +306,19 @@ impl Engine {
             Accepted { sequence, token: 0, receivers }
         };
         self.finish_acknowledged(now, publisher, publish, accepted);
+    }
+
+    /// The message, for whoever keeps it.
+    fn message_from(
+        &self,
+        now: Now,
+        publisher: Publisher,
+        publish: &Publish<'_>,
+        topic: TopicName<'_>,
+        known: &CachedTopic,
+    ) -> SharedMessage {
+        let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
+        Arc::new(message_of(now, publish, origin))
     }
 
     /// The way of a message to one session that is recorded nowhere: the copy is written from the publisher's own bytes, and the message made only to
@@ -325,8 +337,8 @@ impl Engine {
         let receivers = if self.send_once(target, publish.qos.min(target.qos), &outgoing) {
             1
         } else {
-            let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
-            self.accept_only(now, Arc::new(message_of(now, publish, origin)), outgoing, target)
+            let message = self.message_from(now, publisher, publish, topic, known);
+            self.accept_only(now, message, outgoing, target)
         };
         self.fresh_scratch = scratch;
         Accepted { receivers, ..Accepted::default() }

@@ -4,13 +4,14 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use common::client::Client;
 use common::tls::{self, Pair};
 use common::{address, config, listener, start, within};
 use mooring_protocol::{QoS, Version};
-use mooring_server::ListenerKind;
+use mooring_server::{ListenerKind, Server};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use rustls::{ConnectionTrafficSecrets, ExtractedSecrets};
 use rustls_pki_types::ServerName;
@@ -79,15 +80,21 @@ impl ByHand {
     }
 }
 
+/// A server of one shard, with a client beside the one whose records are made by hand.
+async fn start_with_both(directory: &Path, pair: &Pair) -> (Server, Client, ByHand) {
+    let mut config = config(directory, 1);
+    config.listeners.push(listener("tls", ListenerKind::Tls, Some(Arc::new(Arc::clone(&pair.server)))));
+    let server = start(config);
+    let other = Client::connected(address(&server, "plain"), "other").await;
+    let by_hand = ByHand::subscribed(address(&server, "tls"), pair).await;
+    (server, other, by_hand)
+}
+
 #[tokio::test]
 async fn a_key_update_in_two_pieces_harms_neither_its_connection_nor_others() {
     let directory = tempfile::tempdir().unwrap();
     let pair = tls::mutual();
-    let mut config = config(directory.path(), 1);
-    config.listeners.push(listener("tls", ListenerKind::Tls, Some(Arc::new(Arc::clone(&pair.server)))));
-    let server = start(config);
-    let mut other = Client::connected(address(&server, "plain"), "other").await;
-    let mut by_hand = ByHand::subscribed(address(&server, "tls"), &pair).await;
+    let (server, mut other, mut by_hand) = start_with_both(directory.path(), &pair).await;
     let (first, second) = KEY_UPDATE.split_at(3);
     by_hand.send_record(HANDSHAKE, first).await;
     // While the server waits for the rest, it writes.
@@ -106,11 +113,7 @@ async fn a_key_update_in_two_pieces_harms_neither_its_connection_nor_others() {
 async fn attack_a_message_in_more_pieces_than_there_is_room_for_ends_its_connection_alone() {
     let directory = tempfile::tempdir().unwrap();
     let pair = tls::mutual();
-    let mut config = config(directory.path(), 1);
-    config.listeners.push(listener("tls", ListenerKind::Tls, Some(Arc::new(Arc::clone(&pair.server)))));
-    let server = start(config);
-    let mut other = Client::connected(address(&server, "plain"), "other").await;
-    let mut by_hand = ByHand::subscribed(address(&server, "tls"), &pair).await;
+    let (server, mut other, mut by_hand) = start_with_both(directory.path(), &pair).await;
     // A handshake message of 60,000 bytes, announced and sent byte by byte.
     by_hand.send_record(HANDSHAKE, &[4, 0, 0xEA, 0x60]).await;
     for _ in 0..8_000 {
