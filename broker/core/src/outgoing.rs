@@ -45,6 +45,12 @@ impl<'a> Outgoing<'a> {
         }
     }
 
+    /// Nothing but topic and payload.
+    #[inline(always)]
+    pub(crate) fn bare(topic: &'a str, payload: &'a [u8]) -> Self {
+        Self { topic, payload, forwarded: ForwardedProperties::from_encoded(&[]), message_expiry_s: None }
+    }
+
     /// From a message, with what is left of its life.
     #[inline(always)]
     pub(crate) fn from_message(now: Now, message: &'a Message, scratch: &'a mut Vec<u8>) -> Self {

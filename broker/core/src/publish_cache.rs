@@ -1,6 +1,7 @@
 //! The last topics of a publishing connection, each with the verdict of the ACL and everybody that it goes to.
 
 use std::cell::OnceCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::access::Verdict;
@@ -18,8 +19,9 @@ pub(crate) struct CachedTopic {
     pub(crate) hash: TopicHash,
     pub(crate) found_at: u64,
     pub(crate) access_generation: u64,
-    pub(crate) route: Arc<TopicRoute>,
-    pub(crate) verdict: Verdict,
+    pub(crate) route: Rc<TopicRoute>,
+    /// What the ACL said, when it refused.
+    pub(crate) refusal: Option<Box<Verdict>>,
     /// Made for the first message that is more than passed through.
     pub(crate) origin: OnceCell<Arc<Origin>>,
 }

@@ -8,18 +8,18 @@ use mooring_protocol::{PacketId, PayloadFormat, Publish, QoS, ReasonCode, TopicN
 use crate::access::{Identity, Question, Verdict};
 use crate::acknowledgement::{Answer, TokenOwner};
 use crate::asking::permit_at;
-use crate::deliver::Fresh;
 use crate::engine::{ConnectionId, Engine, Now};
 use crate::message::{Message, MessageProperties, Origin, SharedMessage};
 use crate::notice::NoticeKind;
 use crate::outgoing::Outgoing;
+use crate::passage::Passage;
 use crate::publish_cache::{CachedTopic, PublishCache};
 use crate::received::Received;
 use crate::record::Record;
-use crate::route::{Accepted, Route};
+use crate::route::Accepted;
+use crate::route_cache::Permit;
 use crate::session_key::{ClientId, SessionId};
 use crate::topic_hash::TopicHash;
-use crate::topic_index::LocalTarget;
 
 /// Who publishes, while one PUBLISH is handled.
 #[derive(Clone, Copy)]
@@ -115,7 +115,7 @@ impl Engine {
         {
             return;
         }
-        let Publisher { id, place, epoch, .. } = publisher;
+        let Publisher { id, epoch, .. } = publisher;
         let Some(connection) = self.connections.get_mut(id) else { return };
         let mut cache = connection.cache.take().unwrap_or_default();
         let generation = self.access.generation();
@@ -123,7 +123,7 @@ impl Engine {
         match cache.find(hash, topic.as_str(), generation, &self.index.changes) {
             Some(known) => self.publish_known(now, publisher, publish, topic, known),
             None => {
-                let known = self.look_up(place, topic, hash, generation);
+                let known = self.look_up(publisher, topic, hash, generation);
                 self.publish_known(now, publisher, publish, topic, &known);
                 cache.offer(known);
             }
@@ -143,13 +143,13 @@ impl Engine {
         let hash = TopicHash::of(topic.as_str());
         let route = self.known_route(topic, hash, Some(publisher.place));
         let (found_at, access_generation) = (self.index.changes.count(), self.access.generation());
-        let verdict = permit_at(&permits, 0).verdict;
+        let refusal = refusal_of(permit_at(&permits, 0).verdict);
         self.publish_known(
             now,
             publisher,
             publish,
             topic,
-            &CachedTopic { hash, found_at, access_generation, route, verdict, origin: OnceCell::new() },
+            &CachedTopic { hash, found_at, access_generation, route, refusal, origin: OnceCell::new() },
         );
     }
 
@@ -161,7 +161,7 @@ impl Engine {
         topic: TopicName<'_>,
         known: &CachedTopic,
     ) {
-        match self.check(publisher, publish, topic, &known.verdict) {
+        match self.check(publisher, publish, topic, known.refusal.as_deref()) {
             Ok(()) => self.publish_to(now, publisher, publish, topic, known),
             Err(refused) => self.refuse(now, publisher, publish, topic, refused),
         }
@@ -173,19 +173,33 @@ impl Engine {
         }
     }
 
-    fn look_up(&mut self, place: u32, topic: TopicName<'_>, hash: TopicHash, access_generation: u64) -> CachedTopic {
-        let verdict = match self.sessions.get(place) {
+    fn look_up(
+        &mut self,
+        publisher: Publisher,
+        topic: TopicName<'_>,
+        hash: TopicHash,
+        access_generation: u64,
+    ) -> CachedTopic {
+        let route = self.known_route(topic, hash, Some(publisher.place));
+        let permit = Permit { epoch: publisher.epoch, access_generation };
+        let refusal = if route.has_permit(permit) {
+            // Who publishes to many topics in turn is not judged for each message anew.
+            None
+        } else {
+            let refusal = refusal_of(self.judge(publisher.place, topic));
+            if refusal.is_none() {
+                route.set_permit(permit);
+            }
+            refusal
+        };
+        let found_at = self.index.changes.count();
+        CachedTopic { hash, found_at, access_generation, route, refusal, origin: OnceCell::new() }
+    }
+
+    fn judge(&self, place: u32, topic: TopicName<'_>) -> Verdict {
+        match self.sessions.get(place) {
             Some(session) => session.may_publish(&*self.access, topic),
             None => Verdict { allow: false, reason: ReasonCode::NotAuthorized, rule: "no session".into() },
-        };
-        let route = self.known_route(topic, hash, Some(place));
-        CachedTopic {
-            hash,
-            found_at: self.index.changes.count(),
-            access_generation,
-            route,
-            verdict,
-            origin: OnceCell::new(),
         }
     }
 
@@ -222,9 +236,9 @@ impl Engine {
         publisher: Publisher,
         publish: &Publish<'_>,
         topic: TopicName<'_>,
-        verdict: &Verdict,
+        refusal: Option<&Verdict>,
     ) -> Result<(), Refused> {
-        if !verdict.allow {
+        if let Some(verdict) = refusal {
             let (reason, rule) = (puback_reason(verdict.reason), Arc::clone(&verdict.rule));
             return Err(Refused { reason, why: "not allowed to publish to this topic", rule });
         }
@@ -288,22 +302,20 @@ impl Engine {
             }
             _ => None,
         };
-        let accepted = if route.needs_message(publish.qos, publish.retain) {
-            let only =
-                if received_from.is_none() && !publish.retain { self.only_target(route, publish.qos) } else { None };
-            match only {
-                Some(target) => self.accept_through(now, publisher, publish, topic, known, target),
-                None => {
-                    let message = self.message_from(now, publisher, publish, topic, known);
-                    let owner = TokenOwner::Session(publisher.place, publisher.session);
-                    self.accept(now, &message, route, received_from, owner)
-                }
+        let passage = self.passage_from(publish, route);
+        let accepted = match passage {
+            // With a note in the log that it was received, what has to be acknowledged is in the log, too.
+            Some(passage) if received_from.is_none() || matches!(passage, Passage::AtMostOnce) => {
+                let receivers = self.publish_through(now, publisher, publish, topic, known, passage);
+                let sequence = received_from
+                    .map_or(0, |(session, packet_id)| self.log.append(Record::Received { session, packet_id }));
+                Accepted { sequence, token: 0, receivers }
             }
-        } else {
-            let receivers = self.send_through(publish, topic, route);
-            let sequence = received_from
-                .map_or(0, |(session, packet_id)| self.log.append(Record::Received { session, packet_id }));
-            Accepted { sequence, token: 0, receivers }
+            _ => {
+                let message = self.message_from(now, publisher, publish, topic, known);
+                let owner = TokenOwner::Session(publisher.place, publisher.session);
+                self.accept(now, &message, route, received_from, owner)
+            }
         };
         self.finish_acknowledged(now, publisher, publish, accepted);
     }
@@ -321,42 +333,27 @@ impl Engine {
         Arc::new(message_of(now, publish, origin))
     }
 
-    /// The way of a message to one session that is recorded nowhere: the copy is written from the publisher's own bytes, and the message made only to
-    /// wait in a queue.
-    fn accept_through(
+    /// The way of a message that nobody keeps. Returns the sessions of this shard that took it, and the other shards that may.
+    fn publish_through(
         &mut self,
         now: Now,
         publisher: Publisher,
         publish: &Publish<'_>,
         topic: TopicName<'_>,
         known: &CachedTopic,
-        target: &LocalTarget,
-    ) -> Accepted {
+        passage: Passage<'_>,
+    ) -> usize {
+        let targets = &known.route.route.targets;
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_publish(topic.as_str(), publish, &mut scratch);
-        let receivers = if self.send_once(target, publish.qos.min(target.qos), &outgoing) {
-            1
-        } else {
-            let message = self.message_from(now, publisher, publish, topic, known);
-            self.accept_only(now, message, outgoing, target)
-        };
+        let message = |engine: &Self| engine.message_from(now, publisher, publish, topic, known);
+        let receivers = self.pass(now, targets, (passage, publish.qos), outgoing, message);
         self.fresh_scratch = scratch;
-        Accepted { receivers, ..Accepted::default() }
-    }
-
-    /// The fast path: every copy has QoS 0 and is written from the publisher's own bytes.
-    fn send_through(&mut self, publish: &Publish<'_>, topic: TopicName<'_>, route: &Route) -> usize {
-        let mut scratch = std::mem::take(&mut self.fresh_scratch);
-        let outgoing = Outgoing::from_publish(topic.as_str(), publish, &mut scratch);
-        let locals = &route.targets.locals;
-        let mut fresh = Fresh::new(outgoing, None, locals.len());
-        let mut receivers = 0;
-        for target in locals {
-            receivers += usize::from(self.send_now(target.session, target, false, &mut fresh));
+        if !targets.shards.is_empty() {
+            let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
+            self.cross(now, &targets.shards, (origin, known.hash), publish);
         }
-        drop(fresh);
-        self.fresh_scratch = scratch;
-        receivers
+        receivers + targets.shards.len()
     }
 
     fn finish_acknowledged(&mut self, now: Now, publisher: Publisher, publish: &Publish<'_>, accepted: Accepted) {
@@ -398,6 +395,10 @@ impl Engine {
         let counted = received.epoch == epoch;
         self.acknowledge(now, id, Answer::PubComp(packet_id, ReasonCode::Success, counted), sequence, 0);
     }
+}
+
+fn refusal_of(verdict: Verdict) -> Option<Box<Verdict>> {
+    (!verdict.allow).then(|| Box::new(verdict))
 }
 
 /// What a rule says, as far as PUBACK and PUBREC may say it. [MQTT-3.4.2-1]

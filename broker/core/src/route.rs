@@ -1,5 +1,6 @@
 //! A message is accepted: recorded, kept, handed to everybody that it is for.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use mooring_protocol::{PacketId, QoS, TopicName};
@@ -28,18 +29,6 @@ pub(crate) struct Route {
     pub(crate) event: bool,
     /// Whether a service wants a copy.
     pub(crate) tap: bool,
-}
-
-impl Route {
-    /// Whether a message has to be made: to be kept, recorded, queued or handed on. Otherwise every copy is QoS 0 and goes out at once.
-    pub(crate) fn needs_message(&self, qos: QoS, retain: bool) -> bool {
-        retain
-            || self.event
-            || self.tap
-            || !self.targets.shards.is_empty()
-            || !self.targets.groups.is_empty()
-            || (qos > QoS::AtMostOnce && self.targets.locals.iter().any(|target| target.qos > QoS::AtMostOnce))
-    }
 }
 
 /// What the acknowledgement of an accepted message waits for.
@@ -78,33 +67,21 @@ impl Engine {
         topic: TopicName<'_>,
         hash: TopicHash,
         publisher: Option<u32>,
-    ) -> Arc<TopicRoute> {
+    ) -> Rc<TopicRoute> {
         if let Some(known) = self.routes.find(hash, topic.as_str(), &self.index.changes) {
-            return Arc::clone(known);
+            return Rc::clone(known);
         }
         let route = self.route(topic, publisher);
         let is_personal = route.targets.is_personal;
-        let found = Arc::new(TopicRoute::new(hash, topic.as_str(), route));
+        let found = Rc::new(TopicRoute::new(hash, topic.as_str(), route));
         if !is_personal {
-            self.routes.insert(Arc::clone(&found), &self.index.changes);
+            self.routes.insert(Rc::clone(&found), &self.index.changes);
         }
         found
     }
 
-    /// The one session that a message is for, when it waits for it in memory alone, and behind nothing of the publisher's.
-    pub(crate) fn only_target<'r>(&self, route: &'r Route, qos: QoS) -> Option<&'r LocalTarget> {
-        let Route { targets, event, tap } = route;
-        let [target] = targets.locals.as_slice() else { return None };
-        if *event || *tap || !targets.shards.is_empty() || !targets.groups.is_empty() {
-            return None;
-        }
-        let is_recorded = self.log.is_enabled()
-            && (!self.publishers.is_empty() || self.sessions.get(target.session).is_none_or(|session| session.durable));
-        (qos.min(target.qos) > QoS::AtMostOnce && !is_recorded).then_some(target)
-    }
-
-    /// Accepts such a message, which the entry of the queue takes over; `outgoing` is the same from the publisher's own bytes. Returns how many sessions
-    /// took it.
+    /// Accepts a message for one session, which waits for it in memory alone: the entry of its queue takes the message over. `outgoing` is the same from the
+    /// publisher's own bytes. Returns how many sessions took it.
     pub(crate) fn accept_only(
         &mut self,
         now: Now,

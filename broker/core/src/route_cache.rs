@@ -1,6 +1,7 @@
 //! Where the topics that are published to go: what any publisher of the shard has found serves all others.
 
-use std::sync::Arc;
+use std::cell::Cell;
+use std::rc::Rc;
 
 use smallvec::SmallVec;
 
@@ -8,15 +9,17 @@ use crate::changes::Changes;
 use crate::route::Route;
 use crate::topic_hash::TopicHash;
 
-/// Topics with the same low bits of their hash share a set of this many places.
+/// Topics with the same low bits of their hash share a set of this many places. Who finds it full has a second one, by other bits.
 const WAYS: usize = 4;
-/// A topic of a full set takes another's place each so many-th time: when five come in turn, four stay known, where the newest in place of the oldest
-/// would leave none.
+/// A topic of two full sets takes another's place each so many-th time: when a few too many come in turn, most stay known, where the newest in place of
+/// the oldest would leave none.
 const PATIENCE: usize = 4;
 /// Sets at first.
 const SETS_MIN: usize = 16;
 /// Sets at most: a quarter of a million topics, some 200 bytes each.
 const SETS_MAX: usize = 64 * 1024;
+/// The bits of a hash that choose the second set of a topic: none that choose the first.
+const SECOND_PLACE_SHIFT: u32 = SETS_MAX.ilog2();
 /// Sessions and shards over all topics, at most: with more, all is forgotten and found again.
 const TARGETS_MAX: usize = 512 * 1024;
 
@@ -29,6 +32,16 @@ pub(crate) struct TopicRoute {
     hash: TopicHash,
     topic: SmallVec<[u8; INLINE_BYTES_MAX]>,
     pub(crate) route: Route,
+    /// The last connection that the ACL let publish to it.
+    permit: Cell<Permit>,
+}
+
+/// That a connection may publish to a topic, as long as rights do not change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Permit {
+    /// The connection's; 0 for none.
+    pub(crate) epoch: u64,
+    pub(crate) access_generation: u64,
 }
 
 /// The topics of one shard.
@@ -55,15 +68,17 @@ struct Known {
     found_at: u32,
     /// A part of the topic's hash that does not choose the set.
     tag: u32,
-    route: Arc<TopicRoute>,
+    route: Rc<TopicRoute>,
 }
 
 const _: () = assert!(size_of::<Set>() == 64, "a set is one line of the processor's cache");
 
 impl RouteCache {
     /// What is known of a topic, if it is still true.
-    pub(crate) fn find(&mut self, hash: TopicHash, topic: &str, changes: &Changes) -> Option<&Arc<TopicRoute>> {
-        let (place, base) = (self.place_of(hash), self.base);
+    pub(crate) fn find(&mut self, hash: TopicHash, topic: &str, changes: &Changes) -> Option<&Rc<TopicRoute>> {
+        let ([first, second], base) = (self.places_of(hash), self.base);
+        let has = |set: &Set| set.0.iter().flatten().any(|known| known.is_of(hash, topic));
+        let place = if self.sets.get(first).is_some_and(|set| has(set) || !set.is_full()) { first } else { second };
         let known = self.sets.get_mut(place)?.0.iter_mut().flatten().find(|known| known.is_of(hash, topic))?;
         let mut found_at = base + u64::from(known.found_at);
         let is_current = changes.is_current(topic, &mut found_at);
@@ -75,7 +90,7 @@ impl RouteCache {
     }
 
     /// Keeps what was found now.
-    pub(crate) fn insert(&mut self, route: Arc<TopicRoute>, changes: &Changes) {
+    pub(crate) fn insert(&mut self, route: Rc<TopicRoute>, changes: &Changes) {
         let size = route.size();
         if size > TARGETS_MAX {
             return;
@@ -92,14 +107,15 @@ impl RouteCache {
     }
 
     fn place(&mut self, known: Known) {
-        let place = self.place_of(known.route.hash);
-        let Some(Set(ways)) = self.sets.get_mut(place) else { return };
         let same = |way: &Option<Known>| {
             way.as_ref().is_some_and(|other| {
                 let route = &other.route;
                 route.hash == known.route.hash && route.topic == known.route.topic
             })
         };
+        let [first, second] = self.places_of(known.route.hash);
+        let stays = self.sets.get(first).is_some_and(|set| !set.is_full() || set.0.iter().any(same));
+        let Some(Set(ways)) = self.sets.get_mut(if stays { first } else { second }) else { return };
         let way = ways.iter().position(same).or_else(|| ways.iter().position(Option::is_none));
         let Some(way) = way.or_else(|| {
             self.crowded = self.crowded.wrapping_add(1);
@@ -123,9 +139,18 @@ impl RouteCache {
         before.sets.into_iter().flat_map(|set| set.0).flatten().for_each(|known| self.place(known));
     }
 
-    fn place_of(&self, hash: TopicHash) -> usize {
+    /// The set of a topic, and the one that it goes to when that is full.
+    fn places_of(&self, hash: TopicHash) -> [usize; 2] {
         // The number of sets is a power of two.
-        usize::try_from(hash.number()).unwrap_or_default() & self.sets.len().wrapping_sub(1)
+        [hash.number(), hash.number() >> SECOND_PLACE_SHIFT]
+            .map(|number| usize::try_from(number).unwrap_or_default() & self.sets.len().wrapping_sub(1))
+    }
+}
+
+impl Set {
+    const fn is_full(&self) -> bool {
+        let Self([first, second, third, fourth]) = self;
+        first.is_some() && second.is_some() && third.is_some() && fourth.is_some()
     }
 }
 
@@ -142,7 +167,18 @@ fn tag_of(hash: TopicHash) -> u32 {
 
 impl TopicRoute {
     pub(crate) fn new(hash: TopicHash, topic: &str, route: Route) -> Self {
-        Self { hash, topic: SmallVec::from_slice(topic.as_bytes()), route }
+        let permit = Cell::new(Permit { epoch: 0, access_generation: 0 });
+        Self { hash, topic: SmallVec::from_slice(topic.as_bytes()), route, permit }
+    }
+
+    /// Whether the ACL is known to let a connection publish to it.
+    pub(crate) fn has_permit(&self, permit: Permit) -> bool {
+        self.permit.get() == permit
+    }
+
+    /// The ACL lets a connection publish to it.
+    pub(crate) fn set_permit(&self, permit: Permit) {
+        self.permit.set(permit);
     }
 
     pub(crate) fn is_of(&self, hash: TopicHash, topic: &str) -> bool {
@@ -161,7 +197,7 @@ mod tests {
 
     fn insert(cache: &mut RouteCache, changes: &Changes, topic: &str) {
         let (hash, route) = (TopicHash::of(topic), Route::default());
-        cache.insert(Arc::new(TopicRoute::new(hash, topic, route)), changes);
+        cache.insert(Rc::new(TopicRoute::new(hash, topic, route)), changes);
     }
 
     fn knows(cache: &mut RouteCache, changes: &Changes, topic: &str) -> bool {
@@ -188,7 +224,7 @@ mod tests {
         let topic = |number: usize| format!("bench/plant/{number}/value/now");
         (0..100_000).for_each(|number| insert(&mut cache, &changes, &topic(number)));
         let known = (0..100_000).filter(|number| knows(&mut cache, &changes, &topic(*number))).count();
-        assert!(known > 90_000, "{known}");
+        assert!(known > 99_000, "{known}");
         (100_000..600_000).for_each(|number| insert(&mut cache, &changes, &topic(number)));
         assert!(cache.sets.len() <= SETS_MAX && cache.targets <= TARGETS_MAX && cache.count == cache.targets);
         (0..PATIENCE).for_each(|_| insert(&mut cache, &changes, &topic(599_999)));

@@ -23,6 +23,7 @@ use crate::limits::Limits;
 use crate::log_queue::LogQueue;
 use crate::message::{MessageId, SharedMessage};
 use crate::notice::Notice;
+use crate::outbox::Outbox;
 use crate::prepare::{Held, Preparing};
 use crate::queue::Rooms;
 use crate::quota::Longest;
@@ -90,7 +91,7 @@ pub struct Engine {
     /// What sessions have still to hand over to other members of groups, and the reads of it.
     pub(crate) leaving: IdMap<u64, Leaving>,
     pub(crate) left: HashMap<MessageId, Vec<Left>>,
-    pub(crate) outbox: VecDeque<(ShardId, ShardMessage)>,
+    pub(crate) outbox: Outbox,
     pub(crate) service_messages: VecDeque<SharedMessage>,
     pub(crate) services_done: VecDeque<(u64, usize)>,
     pub(crate) notices: VecDeque<Notice>,
@@ -160,7 +161,7 @@ impl Engine {
             reads: VecDeque::new(),
             leaving: IdMap::default(),
             left: HashMap::new(),
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             service_messages: VecDeque::new(),
             services_done: VecDeque::new(),
             notices: VecDeque::new(),
@@ -278,6 +279,7 @@ impl Engine {
             ShardMessage::Publish { message, id, retained, token, publisher: _ } => {
                 self.handle_remote_publish(now, from, &message, id, retained, token);
             }
+            ShardMessage::Batch(batch) => self.handle_batch(now, from, batch),
             ShardMessage::Interest { filter, add, durable, token } => {
                 let interest = if add { Interest::Wanted(durable) } else { Interest::None };
                 self.handle_interest(from, filter.as_filter(), interest, token);

@@ -112,6 +112,8 @@ pub(crate) struct Bench {
     pub(crate) hold_log: bool,
     /// Whether messages between shards stand still.
     pub(crate) hold_shards: bool,
+    /// Messages for other shards wait with their sender, as they do while it has more to read.
+    pub(crate) hold_outboxes: bool,
     between: VecDeque<(usize, ShardId, mooring_core::ShardMessage)>,
     pub(crate) notices: Vec<Notice>,
     pub(crate) tapped: Vec<SharedMessage>,
@@ -141,6 +143,7 @@ impl Bench {
             durable: 0,
             hold_log: false,
             hold_shards: false,
+            hold_outboxes: false,
             between: VecDeque::new(),
             notices: vec![],
             tapped: vec![],
@@ -443,7 +446,9 @@ impl Bench {
                 self.records.push((shard, record));
                 moved = true;
             }
-            while let Some((to, message)) = self.engines[shard].poll_shard() {
+            while !self.hold_outboxes
+                && let Some((to, message)) = self.engines[shard].poll_shard()
+            {
                 self.between.push_back((shard, to, message));
                 moved = true;
             }

@@ -8,6 +8,7 @@ mod text;
 mod acl;
 mod asking;
 mod authentication;
+mod batches;
 mod chaos;
 mod connecting;
 mod durability;

@@ -68,9 +68,11 @@ struct Batch {
 
 impl Batch {
     fn push(&mut self, message: ShardMessage) {
-        if let ShardMessage::Publish { message, .. } = &message {
-            self.bytes += message.size_bytes();
-        }
+        self.bytes += match &message {
+            ShardMessage::Publish { message, .. } => message.size_bytes(),
+            ShardMessage::Batch(batch) => batch.size_bytes(),
+            _ => 0,
+        };
         self.messages.push(message);
     }
 }
