@@ -23,7 +23,7 @@ const READ_AHEAD: usize = 32;
 
 /// A message whose encoding is at hand, and may be shared between its targets.
 pub(crate) struct Fresh<'a> {
-    pub(crate) outgoing: Outgoing<'a>,
+    pub(crate) outgoing: &'a Outgoing<'a>,
     /// Where the message is that a queue entry must refer to, for the encoding to be its. It is not followed.
     message: Option<*const Message>,
     shared: Option<SharedFrames>,
@@ -31,7 +31,7 @@ pub(crate) struct Fresh<'a> {
 
 impl<'a> Fresh<'a> {
     #[inline(always)]
-    pub(crate) fn new(outgoing: Outgoing<'a>, message: Option<&SharedMessage>, targets: usize) -> Self {
+    pub(crate) fn new(outgoing: &'a Outgoing<'a>, message: Option<&SharedMessage>, targets: usize) -> Self {
         let message = message.map(SharedMessage::as_ptr);
         let share = targets > FEW_TARGETS || (targets > 1 && outgoing.payload.len() > SMALL_PAYLOAD_BYTES);
         Self { outgoing, message, shared: share.then(SharedFrames::default) }
@@ -60,7 +60,7 @@ impl Engine {
         let cause = if connection.output.bytes() >= output_bytes_max {
             DropCause::NotReading
         } else {
-            match connection.write_publish(pool, &fresh.outgoing, &copy, fresh.shared.as_mut()) {
+            match connection.write_publish(pool, fresh.outgoing, &copy, fresh.shared.as_mut()) {
                 Written::Yes => {
                     self.counters.publish_sent += 1;
                     self.counters.publish_bytes_sent += fresh.outgoing.payload.len() as u64;
@@ -214,7 +214,7 @@ impl Engine {
             Copy { dup, qos: entry.qos, retain: entry.retain, packet_id: Some(packet_id), ids: entry.ids.as_slice() };
         let written = match fresh {
             Some(fresh) if fresh.message.is_some_and(|fresh| std::ptr::eq(fresh, SharedMessage::as_ptr(message))) => {
-                connection.write_publish(pool, &fresh.outgoing, &copy, fresh.shared.as_mut())
+                connection.write_publish(pool, fresh.outgoing, &copy, fresh.shared.as_mut())
             }
             _ => {
                 let outgoing = Outgoing::from_message(now, message, &mut self.scratch);

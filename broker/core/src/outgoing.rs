@@ -34,15 +34,15 @@ impl<'a> Outgoing<'a> {
     /// From the publisher's own bytes. `scratch` takes the encoded properties.
     #[inline(always)]
     pub(crate) fn from_publish(topic: &'a str, publish: &Publish<'a>, scratch: &'a mut Vec<u8>) -> Self {
+        let message_expiry_s = publish.properties.message_expiry_s;
+        if !publish.properties.has_forwarded() {
+            return Self { message_expiry_s, ..Self::bare(topic, publish.payload) };
+        }
         scratch.clear();
         // A property that came off the wire fits the wire again.
         let _ = ForwardedProperties::encode(&publish.properties, scratch);
-        Self {
-            topic,
-            payload: publish.payload,
-            forwarded: ForwardedProperties::from_encoded(scratch),
-            message_expiry_s: publish.properties.message_expiry_s,
-        }
+        let forwarded = ForwardedProperties::from_encoded(scratch);
+        Self { topic, payload: publish.payload, forwarded, message_expiry_s }
     }
 
     /// Nothing but topic and payload.

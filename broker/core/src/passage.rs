@@ -63,7 +63,7 @@ impl Engine {
         now: Now,
         targets: &Targets,
         (passage, qos): (Passage<'_>, QoS),
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         message: impl FnOnce(&Self) -> SharedMessage,
     ) -> usize {
         match passage {
@@ -72,7 +72,7 @@ impl Engine {
                 let mut fresh = Fresh::new(outgoing, None, locals.len());
                 locals.iter().filter(|target| self.send_now(target.session, target, false, &mut fresh)).count()
             }
-            Passage::Acknowledged(target) if self.send_once(target, qos.min(target.qos), &outgoing) => 1,
+            Passage::Acknowledged(target) if self.send_once(target, qos.min(target.qos), outgoing) => 1,
             Passage::Acknowledged(target) => {
                 let message = message(self);
                 self.accept_only(now, message, outgoing, target)
@@ -103,7 +103,7 @@ impl Engine {
                 match self.passage(targets, batched.qos) {
                     Some(passage) => {
                         let outgoing = Outgoing::bare(topic.as_str(), batched.payload);
-                        self.pass(now, targets, (passage, batched.qos), outgoing, |_| batched.to_message());
+                        self.pass(now, targets, (passage, batched.qos), &outgoing, |_| batched.to_message());
                     }
                     None => self.handle_remote_publish(now, from, &batched.to_message(), None, None, None),
                 }

@@ -310,7 +310,7 @@ impl Engine {
     ) -> (Vec<Delivery>, Vec<HeldEntry>, usize) {
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_message(now, message, &mut scratch);
-        let mut fresh = Fresh::new(outgoing, Some(message), targets.len());
+        let mut fresh = Fresh::new(&outgoing, Some(message), targets.len());
         let mut delivered = Delivered::default();
         self.deliver_local(now, message, targets, &mut fresh, &mut delivered);
         let mut held = Vec::new();

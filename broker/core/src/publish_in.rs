@@ -26,9 +26,7 @@ use crate::topic_hash::TopicHash;
 struct Publisher {
     id: ConnectionId,
     place: u32,
-    session: SessionId,
     epoch: u64,
-    durable: bool,
     is_v5: bool,
     /// Whether another system knows its rights.
     asks: bool,
@@ -44,16 +42,15 @@ struct Refused {
 impl Engine {
     /// PUBLISH.
     pub(crate) fn handle_publish(&mut self, now: Now, id: ConnectionId, publish: &Publish<'_>) {
-        if !self.is_repeated(id) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let (place, epoch, is_v5) = (connection.session, connection.epoch, connection.version.is_v5());
+        let publisher = Publisher { id, place, epoch, is_v5, asks: connection.asking.is_some() };
+        if !connection.asking.as_ref().is_some_and(|asking| asking.is_answered()) {
+            // What was set aside for an answer, and comes again, was counted.
             self.counters.publish_received += 1;
             self.counters.publish_bytes_received += publish.payload.len() as u64;
             self.count_rate(now, id, publish);
         }
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        let (place, epoch, is_v5) = (connection.session, connection.epoch, connection.version.is_v5());
-        let Some(session) = self.sessions.get(place) else { return };
-        let (asks, durable) = (connection.asking.is_some(), session.durable);
-        let publisher = Publisher { id, place, session: session.id, epoch, durable, is_v5, asks };
         if !publish.properties.subscription_ids.is_empty() {
             // [MQTT-3.3.4-6]
             self.protocol_error(now, id, ReasonCode::ProtocolError, "a subscription identifier from a client");
@@ -67,7 +64,8 @@ impl Engine {
             return;
         }
         // The topic is borrowed from the table of aliases while the message is routed.
-        let mut aliases = connection.aliases.take().unwrap_or_default();
+        let aliases = self.connections.get_mut(id).and_then(|connection| connection.aliases.take());
+        let mut aliases = aliases.unwrap_or_default();
         match self.resolve_alias(publish, &mut aliases) {
             Some(topic) => self.publish(now, publisher, publish, topic),
             None => {
@@ -98,12 +96,6 @@ impl Engine {
             }
             None => aliases.incoming(alias),
         }
-    }
-
-    /// Whether a packet was set aside for an answer, and comes again.
-    fn is_repeated(&self, id: ConnectionId) -> bool {
-        let connection = self.connections.get(id);
-        connection.and_then(|connection| connection.asking.as_ref()).is_some_and(|asking| asking.is_answered())
     }
 
     fn publish(&mut self, now: Now, publisher: Publisher, publish: &Publish<'_>, topic: TopicName<'_>) {
@@ -207,10 +199,9 @@ impl Engine {
     fn begin_acknowledged(&mut self, now: Now, publisher: Publisher, qos: QoS, packet_id: PacketId) -> bool {
         let Publisher { id, place, epoch, is_v5, .. } = publisher;
         let receive_max = u32::from(self.config.limits.receive_max);
-        let (Some(connection), Some(session)) = (self.connections.get_mut(id), self.sessions.get_mut(place)) else {
-            return false;
-        };
-        let known = if qos == QoS::ExactlyOnce { session.received.get_mut(packet_id) } else { None };
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        let session = if qos == QoS::ExactlyOnce { self.sessions.get_mut(place) } else { None };
+        let known = session.and_then(|session| session.received.get_mut(packet_id));
         let counts = known.as_ref().is_none_or(|received| received.epoch != epoch);
         // [MQTT-3.3.4-9] 3.1 and 3.1.1 know no receive maximum: their clients are only read more slowly.
         if counts && is_v5 && connection.unacknowledged >= receive_max {
@@ -277,12 +268,9 @@ impl Engine {
             };
             self.acknowledge(now, publisher.id, answer, 0, 0);
         } else {
-            let sequence = match publish.qos {
-                QoS::ExactlyOnce if publisher.durable => {
-                    self.log.append(Record::Received { session: publisher.session, packet_id })
-                }
-                QoS::ExactlyOnce | QoS::AtLeastOnce | QoS::AtMostOnce => 0,
-            };
+            let received_from = self.received_from(publisher, publish);
+            let sequence = received_from
+                .map_or(0, |(session, packet_id)| self.log.append(Record::Received { session, packet_id }));
             self.finish_acknowledged(now, publisher, publish, Accepted { sequence, token: 0, receivers: 1 });
         }
     }
@@ -296,12 +284,7 @@ impl Engine {
         known: &CachedTopic,
     ) {
         let route = &known.route.route;
-        let received_from = match publish.packet_id {
-            Some(packet_id) if publish.qos == QoS::ExactlyOnce && publisher.durable => {
-                Some((publisher.session, packet_id))
-            }
-            _ => None,
-        };
+        let received_from = self.received_from(publisher, publish);
         let passage = self.passage_from(publish, route);
         let accepted = match passage {
             // With a note in the log that it was received, what has to be acknowledged is in the log, too.
@@ -313,11 +296,19 @@ impl Engine {
             }
             _ => {
                 let message = self.message_from(now, publisher, publish, topic, known);
-                let owner = TokenOwner::Session(publisher.place, publisher.session);
+                let session = self.sessions.get(publisher.place).map(|session| session.id);
+                let owner = session.map_or(TokenOwner::Nobody, |id| TokenOwner::Session(publisher.place, id));
                 self.accept(now, &message, route, received_from, owner)
             }
         };
         self.finish_acknowledged(now, publisher, publish, accepted);
+    }
+
+    /// The session and packet id of a QoS 2 message, when the log is to know that it was received.
+    fn received_from(&self, publisher: Publisher, publish: &Publish<'_>) -> Option<(SessionId, PacketId)> {
+        let packet_id = publish.packet_id.filter(|_| publish.qos == QoS::ExactlyOnce)?;
+        let session = self.sessions.get(publisher.place).filter(|session| session.durable)?;
+        Some((session.id, packet_id))
     }
 
     /// The message, for whoever keeps it.
@@ -347,7 +338,7 @@ impl Engine {
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_publish(topic.as_str(), publish, &mut scratch);
         let message = |engine: &Self| engine.message_from(now, publisher, publish, topic, known);
-        let receivers = self.pass(now, targets, (passage, publish.qos), outgoing, message);
+        let receivers = self.pass(now, targets, (passage, publish.qos), &outgoing, message);
         self.fresh_scratch = scratch;
         if !targets.shards.is_empty() {
             let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));

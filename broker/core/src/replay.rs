@@ -102,7 +102,8 @@ impl Engine {
             return;
         }
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
-        let mut fresh = Fresh::new(Outgoing::from_message(now, &message, &mut scratch), None, 1);
+        let outgoing = Outgoing::from_message(now, &message, &mut scratch);
+        let mut fresh = Fresh::new(&outgoing, None, 1);
         self.send_now(place, &target, true, &mut fresh);
         drop(fresh);
         self.fresh_scratch = scratch;

@@ -86,7 +86,7 @@ impl Engine {
         &mut self,
         now: Now,
         message: SharedMessage,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         target: &LocalTarget,
     ) -> usize {
         let mut fresh = Fresh::new(outgoing, Some(&message), 1);
@@ -125,7 +125,7 @@ impl Engine {
         }
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_message(now, message, &mut scratch);
-        let mut fresh = Fresh::new(outgoing, Some(message), targets.locals.len());
+        let mut fresh = Fresh::new(&outgoing, Some(message), targets.locals.len());
         let mut delivered = self.nothing_delivered();
         self.deliver_local(now, message, &targets.locals, &mut fresh, &mut delivered);
         self.deliver_local(now, message, &members, &mut fresh, &mut delivered);
@@ -304,7 +304,7 @@ impl Engine {
         }
         let mut scratch = std::mem::take(&mut self.fresh_scratch);
         let outgoing = Outgoing::from_message(now, message, &mut scratch);
-        let mut fresh = Fresh::new(outgoing, Some(message), targets.len());
+        let mut fresh = Fresh::new(&outgoing, Some(message), targets.len());
         let mut delivered = self.nothing_delivered();
         self.deliver_local(now, message, targets, &mut fresh, &mut delivered);
         let (id, sequence) = self.record_remote(message, id, delivered.deliveries);
