@@ -83,7 +83,7 @@ impl Beginning {
     const NONE: Self = Self(0);
 
     fn with(self, level: &str) -> Self {
-        Self(mix(self.0, TopicHash::of(level).number()))
+        Self(mix(self.0, TopicHash::of(level.as_bytes()).number()))
     }
 
     /// No wildcard follows.

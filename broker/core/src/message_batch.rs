@@ -150,7 +150,7 @@ mod tests {
         let mut batch = MessageBatch::default();
         for again in 0..2 {
             for (at, (origin, payload, qos)) in sent.into_iter().enumerate() {
-                let hash = TopicHash::of(origin.topic.as_str());
+                let hash = TopicHash::of(origin.topic.as_str().as_bytes());
                 batch.push((origin, hash), (payload.as_bytes(), qos), at as u64 / 2);
             }
             assert_eq!((batch.len(), batch.runs.len()), (3, 2), "{again}");

@@ -46,7 +46,7 @@ impl PublishCache {
         changes: &Changes,
     ) -> Option<&CachedTopic> {
         let cached = self.topics.iter_mut().find(|cached| cached.hash == hash)?;
-        let is_current = cached.route.is_of(hash, topic)
+        let is_current = cached.route.is_of(topic)
             && cached.access_generation == access_generation
             && changes.is_current(topic, &mut cached.found_at);
         is_current.then_some(cached)

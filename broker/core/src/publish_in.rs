@@ -111,7 +111,7 @@ impl Engine {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let mut cache = connection.cache.take().unwrap_or_default();
         let generation = self.access.generation();
-        let hash = TopicHash::of(topic.as_str());
+        let hash = TopicHash::of(topic.as_str().as_bytes());
         match cache.find(hash, topic.as_str(), generation, &self.index.changes) {
             Some(known) => self.publish_known(now, publisher, publish, topic, known),
             None => {
@@ -132,7 +132,7 @@ impl Engine {
         {
             return;
         }
-        let hash = TopicHash::of(topic.as_str());
+        let hash = TopicHash::of(topic.as_str().as_bytes());
         let route = self.known_route(topic, hash, Some(publisher.place));
         let (found_at, access_generation) = (self.index.changes.count(), self.access.generation());
         let refusal = refusal_of(permit_at(&permits, 0).verdict);

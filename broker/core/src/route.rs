@@ -73,7 +73,7 @@ impl Engine {
         }
         let route = self.route(topic, publisher);
         let is_personal = route.targets.is_personal;
-        let found = Rc::new(TopicRoute::new(hash, topic.as_str(), route));
+        let found = Rc::new(TopicRoute::new(topic.as_str(), route));
         if !is_personal {
             self.routes.insert(Rc::clone(&found), &self.index.changes);
         }
@@ -273,7 +273,7 @@ impl Engine {
         {
             return self.handle_spread_again(now, from, (message, id), &having, token);
         }
-        let known = self.known_route(message.topic.as_name(), TopicHash::of(message.topic.as_str()), None);
+        let known = self.known_route(message.topic.as_name(), TopicHash::of(message.topic.as_str().as_bytes()), None);
         let targets = &known.route.targets;
         let (members, picks) = self.pick_members(message, &targets.groups);
         let sequence = if members.is_empty() {

@@ -29,7 +29,6 @@ const INLINE_BYTES_MAX: usize = 48;
 /// A topic, and where what is published to it goes. With many topics each is far from the processor, and what is asked of it lies together.
 #[derive(Debug)]
 pub(crate) struct TopicRoute {
-    hash: TopicHash,
     topic: SmallVec<[u8; INLINE_BYTES_MAX]>,
     pub(crate) route: Route,
     /// The last connection that the ACL let publish to it.
@@ -72,6 +71,8 @@ struct Known {
 }
 
 const _: () = assert!(size_of::<Set>() == 64, "a set is one line of the processor's cache");
+const _: () =
+    assert!(size_of::<TopicRoute>() <= 3 * 64 - 16, "with the counters of `Rc`, a topic is three lines of it");
 
 impl RouteCache {
     /// What is known of a topic, if it is still true.
@@ -103,17 +104,15 @@ impl RouteCache {
         if self.count * 2 >= self.sets.len() * WAYS && self.sets.len() < SETS_MAX {
             self.grow();
         }
-        self.place(Known { found_at, tag: tag_of(route.hash), route });
+        let hash = route.hash();
+        self.place(hash, Known { found_at, tag: tag_of(hash), route });
     }
 
-    fn place(&mut self, known: Known) {
+    fn place(&mut self, hash: TopicHash, known: Known) {
         let same = |way: &Option<Known>| {
-            way.as_ref().is_some_and(|other| {
-                let route = &other.route;
-                route.hash == known.route.hash && route.topic == known.route.topic
-            })
+            way.as_ref().is_some_and(|other| other.tag == known.tag && other.route.topic == known.route.topic)
         };
-        let [first, second] = self.places_of(known.route.hash);
+        let [first, second] = self.places_of(hash);
         let stays = self.sets.get(first).is_some_and(|set| !set.is_full() || set.0.iter().any(same));
         let Some(Set(ways)) = self.sets.get_mut(if stays { first } else { second }) else { return };
         let way = ways.iter().position(same).or_else(|| ways.iter().position(Option::is_none));
@@ -136,7 +135,10 @@ impl RouteCache {
         let before = std::mem::take(self);
         self.base = before.base;
         self.sets.resize_with(sets, Set::default);
-        before.sets.into_iter().flat_map(|set| set.0).flatten().for_each(|known| self.place(known));
+        before.sets.into_iter().flat_map(|set| set.0).flatten().for_each(|known| {
+            let hash = known.route.hash();
+            self.place(hash, known);
+        });
     }
 
     /// The set of a topic, and the one that it goes to when that is full.
@@ -156,7 +158,7 @@ impl Set {
 
 impl Known {
     fn is_of(&self, hash: TopicHash, topic: &str) -> bool {
-        self.tag == tag_of(hash) && self.route.is_of(hash, topic)
+        self.tag == tag_of(hash) && self.route.is_of(topic)
     }
 }
 
@@ -166,9 +168,9 @@ fn tag_of(hash: TopicHash) -> u32 {
 }
 
 impl TopicRoute {
-    pub(crate) fn new(hash: TopicHash, topic: &str, route: Route) -> Self {
+    pub(crate) fn new(topic: &str, route: Route) -> Self {
         let permit = Cell::new(Permit { epoch: 0, access_generation: 0 });
-        Self { hash, topic: SmallVec::from_slice(topic.as_bytes()), route, permit }
+        Self { topic: SmallVec::from_slice(topic.as_bytes()), route, permit }
     }
 
     /// Whether the ACL is known to let a connection publish to it.
@@ -181,8 +183,12 @@ impl TopicRoute {
         self.permit.set(permit);
     }
 
-    pub(crate) fn is_of(&self, hash: TopicHash, topic: &str) -> bool {
-        self.hash == hash && *self.topic == *topic.as_bytes()
+    pub(crate) fn is_of(&self, topic: &str) -> bool {
+        *self.topic == *topic.as_bytes()
+    }
+
+    fn hash(&self) -> TopicHash {
+        TopicHash::of(&self.topic)
     }
 
     /// What it counts against [`TARGETS_MAX`].
@@ -196,12 +202,11 @@ mod tests {
     use super::*;
 
     fn insert(cache: &mut RouteCache, changes: &Changes, topic: &str) {
-        let (hash, route) = (TopicHash::of(topic), Route::default());
-        cache.insert(Rc::new(TopicRoute::new(hash, topic, route)), changes);
+        cache.insert(Rc::new(TopicRoute::new(topic, Route::default())), changes);
     }
 
     fn knows(cache: &mut RouteCache, changes: &Changes, topic: &str) -> bool {
-        cache.find(TopicHash::of(topic), topic, changes).is_some_and(|route| route.is_of(TopicHash::of(topic), topic))
+        cache.find(TopicHash::of(topic.as_bytes()), topic, changes).is_some_and(|route| route.is_of(topic))
     }
 
     #[test]
