@@ -1,7 +1,7 @@
 //! The task of one connection: it reads, hands packets to the engine, and never writes.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -43,24 +43,47 @@ pub(crate) struct Connection {
     tail: RefCell<Vec<u8>>,
     tail_is_whole: Cell<bool>,
     /// While the client authenticates again, and it is its turn.
-    pub(crate) exchange: RefCell<Option<Box<dyn Exchange>>>,
+    pub(crate) exchange: Cell<Option<Box<dyn Exchange>>>,
     _admitted: Admitted,
 }
 
-/// Serves a connection until it is closed.
-pub(crate) async fn run(shard: Rc<Shard>, connection: Rc<Connection>) {
-    poll_fn(|cx| connection.poll_turns(&shard, cx)).await;
-    if connection.lingers.get() {
-        // Boxed: a future that waits for packets should not have room for one that waits for the end.
-        Box::pin(linger(&shard, &connection)).await;
+/// Serves a connection until it is closed. Written out, since an `async fn` keeps its arguments twice, and there may be a million of them.
+pub(crate) enum Serving {
+    /// Packets are read.
+    Reading(Rc<Shard>, Rc<Connection>),
+    /// The last bytes are on their way.
+    Lingering(Pin<Box<dyn Future<Output = ()>>>),
+}
+
+const _: () = assert!(
+    size_of::<Serving>() <= 24,
+    "what tokio has for each task rounds up to 128 bytes with it, and to 256 beyond"
+);
+
+impl Future for Serving {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Reading(shard, connection) = &*self {
+            ready!(connection.poll_turns(shard, cx));
+            if !connection.lingers.get() {
+                return Poll::Ready(());
+            }
+            let lingering = Box::pin(linger(Rc::clone(shard), Rc::clone(connection)));
+            *self = Self::Lingering(lingering);
+        }
+        match &mut *self {
+            Self::Reading(..) => Poll::Ready(()),
+            Self::Lingering(lingering) => lingering.as_mut().poll(cx),
+        }
     }
 }
 
-async fn linger(shard: &Shard, connection: &Connection) {
+async fn linger(shard: Rc<Shard>, connection: Rc<Connection>) {
     let _counted = shard.lingering();
     let close_within = Duration::from_millis(shard.shared.admission.limits().close_ms_max);
     // The peer may have gone, or take longer than it may: either way the socket closes now.
-    let _ = tokio::time::timeout(close_within, refuse::close(shard, &connection.transport)).await;
+    let _ = tokio::time::timeout(close_within, refuse::close(&shard, &connection.transport)).await;
 }
 
 impl Connection {
@@ -88,7 +111,7 @@ impl Connection {
             waker: RefCell::new(Waker::noop().clone()),
             tail_is_whole: Cell::new(!tail.is_empty()),
             tail: RefCell::new(tail),
-            exchange: RefCell::default(),
+            exchange: Cell::default(),
             _admitted: admitted,
         }
     }

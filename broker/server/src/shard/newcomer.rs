@@ -11,7 +11,7 @@ use mooring_protocol::{Connect, Packet, ReasonCode, Version, decode};
 use super::Shard;
 use crate::admission::{Admitted, Full};
 use crate::client_handshake::{ask, is_peers_fault};
-use crate::connection::{self, Connection};
+use crate::connection::{Connection, Serving};
 use crate::exchange::Exchanged;
 use crate::handover::Newcomer;
 use crate::metric_names;
@@ -95,7 +95,7 @@ impl Shard {
         let connection = Rc::new(Connection::new(id, version, transport, received, flow, admitted));
         self.connections.borrow_mut().insert(Rc::clone(&connection));
         drop(slot);
-        tokio::task::spawn_local(connection::run(Rc::clone(self), connection));
+        tokio::task::spawn_local(Serving::Reading(Rc::clone(self), connection));
         if flow == Flow::Close {
             self.flush_later(id);
         }
