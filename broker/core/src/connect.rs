@@ -247,12 +247,8 @@ impl Engine {
             let due = now.monotonic_ms + u64::from(connection.silence_ms_max);
             self.timer.at(due, Wake::KeepAlive(id, connection.epoch));
         }
-        let version = match connect.version {
-            Version::V3_1 => "3.1",
-            Version::V3_1_1 => "3.1.1",
-            Version::V5 => "5.0",
-        };
-        self.notice(place, NoticeKind::Connected { address, listener, session_present: present, version });
+        let (session_present, version) = (present, connect.version);
+        self.notice(place, NoticeKind::Connected { address, listener, session_present, version });
         let answer = ConnAckAnswer {
             session_present: present,
             session_expiry_s: (expiry_interval_s != wish_s).then_some(expiry_interval_s),

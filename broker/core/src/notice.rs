@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mooring_protocol::ReasonCode;
+use mooring_protocol::{ReasonCode, Version};
 
 use crate::engine::DisconnectCause;
 use crate::session_key::SessionKey;
@@ -27,8 +27,8 @@ pub enum NoticeKind {
         listener: Arc<str>,
         /// Whether a session was resumed.
         session_present: bool,
-        /// "3.1", "3.1.1" or "5.0".
-        version: &'static str,
+        /// Of the protocol.
+        version: Version,
     },
     /// CONNECT was refused.
     ConnectRefused {

@@ -1,10 +1,12 @@
 //! What happened to each client lately, in memory: answers "why did it drop?".
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 
+use hashbrown::HashTable;
 use mooring_core::notice::{Notice, NoticeKind};
 use mooring_core::{ClientId, DisconnectCause, Identity, SessionKey};
-use mooring_protocol::ReasonCode;
+use mooring_protocol::{ReasonCode, Version};
 
 /// One thing that happened to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +25,10 @@ pub struct TimelineEntry {
 /// The timelines of one shard's clients.
 #[derive(Debug)]
 pub(crate) struct Timeline {
-    clients: HashMap<SessionKey, Client>,
+    /// Boxed: a table has room for up to twice as many as are in it.
+    clients: HashTable<Box<Client>>,
+    /// Clients choose their names.
+    hasher: RandomState,
     clients_max: usize,
     entries_max: usize,
     /// Sockets that never became clients, by address: apart, so that a flood of them pushes no client out.
@@ -37,11 +42,14 @@ const ENTRIES_OF_STRANGER_MAX: usize = 8;
 /// Who comes from such an address.
 const STRANGER: &str = "unknown";
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Client {
-    last_unix_ms: u64,
+    session: SessionKey,
+    /// At least one, the last the newest.
     entries: VecDeque<(u64, NoticeKind)>,
 }
+
+const _: () = assert!(size_of::<(u64, NoticeKind)>() <= 48, "each client has two entries at least");
 
 impl Timeline {
     pub(crate) fn new(clients_max: usize, entries_max: usize) -> Self {
@@ -51,7 +59,7 @@ impl Timeline {
     }
 
     fn empty(clients_max: usize, entries_max: usize, strangers: Option<Box<Self>>) -> Self {
-        Self { clients: HashMap::new(), clients_max, entries_max, strangers }
+        Self { clients: HashTable::new(), hasher: RandomState::new(), clients_max, entries_max, strangers }
     }
 
     /// A connection ended before it was known whose it is. It is found by the address that it came from.
@@ -67,11 +75,16 @@ impl Timeline {
         if self.clients_max == 0 || self.entries_max == 0 {
             return;
         }
-        if self.clients.len() >= self.clients_max && !self.clients.contains_key(&notice.session) {
+        let Notice { session, kind } = notice;
+        let hash = self.hasher.hash_one(&session);
+        if self.clients.len() >= self.clients_max
+            && self.clients.find(hash, |client| client.session == session).is_none()
+        {
             self.forget_silent();
         }
-        let client = self.clients.entry(notice.session).or_default();
-        client.last_unix_ms = at_unix_ms;
+        let hash_of = |client: &Box<Client>| self.hasher.hash_one(&client.session);
+        let entry = self.clients.entry(hash, |client| client.session == session, hash_of);
+        let client = entry.or_insert_with(|| Box::new(Client { session, entries: VecDeque::new() })).into_mut();
         if client.entries.len() >= self.entries_max {
             client.entries.pop_front();
         }
@@ -80,7 +93,7 @@ impl Timeline {
             // Most clients connect, subscribe, and are quiet: twice as much as that would be theirs for nothing.
             client.entries.reserve_exact(length.max(2));
         }
-        client.entries.push_back((at_unix_ms, notice.kind));
+        client.entries.push_back((at_unix_ms, kind));
     }
 
     /// The entries of every session with this client id or identity, and of what came from this address and was not let in, oldest first.
@@ -91,8 +104,8 @@ impl Timeline {
         let mut entries: Vec<_> = self
             .clients
             .iter()
-            .filter(|(key, _)| named(key))
-            .flat_map(|(key, client)| client.entries.iter().map(move |(at, kind)| entry(*at, key, kind)))
+            .filter(|client| named(&client.session))
+            .flat_map(|client| client.entries.iter().map(|(at, kind)| entry(*at, &client.session, kind)))
             .collect();
         entries.extend(self.strangers.iter().flat_map(|strangers| strangers.of(client_id_or_identity)));
         entries.sort_by_key(|entry| entry.at_unix_ms);
@@ -101,10 +114,17 @@ impl Timeline {
 
     /// Forgets a sixteenth of the clients at once, those longest silent, so that a flood of new names costs each of them little.
     fn forget_silent(&mut self) {
-        let mut times: Vec<u64> = self.clients.values().map(|client| client.last_unix_ms).collect();
+        let mut times: Vec<u64> = self.clients.iter().map(|client| client.last_unix_ms()).collect();
         times.sort_unstable();
         let oldest_kept = times.get(times.len() / 16).copied().unwrap_or(u64::MAX);
-        self.clients.retain(|_, client| client.last_unix_ms > oldest_kept);
+        self.clients.retain(|client| client.last_unix_ms() > oldest_kept);
+    }
+}
+
+impl Client {
+    /// When it was heard of last.
+    fn last_unix_ms(&self) -> u64 {
+        self.entries.back().map_or(0, |(at_unix_ms, _)| *at_unix_ms)
     }
 }
 
@@ -141,6 +161,11 @@ pub(crate) fn kind_text(kind: &NoticeKind) -> String {
     match kind {
         NoticeKind::Connected { address, listener, session_present, version } => {
             let session = if *session_present { "resumed session" } else { "new session" };
+            let version = match version {
+                Version::V3_1 => "3.1",
+                Version::V3_1_1 => "3.1.1",
+                Version::V5 => "5.0",
+            };
             format!("MQTT {version} from {address} on {listener}, {session}")
         }
         NoticeKind::ConnectRefused { reason, why } => format!("{reason}: {why}"),
