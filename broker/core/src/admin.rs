@@ -105,7 +105,7 @@ impl Engine {
     /// Whether a session of this shard has a connection that a new one would take over.
     #[must_use]
     pub fn is_connected(&self, key: &SessionKey) -> bool {
-        let session = self.by_key.get(key).and_then(|place| self.sessions.get(*place));
+        let session = self.sessions.place_of(key).and_then(|place| self.sessions.get(place));
         session.is_some_and(|session| session.connection.is_some())
     }
 

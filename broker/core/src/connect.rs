@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mooring_protocol::{ConnAck, Connect, PayloadFormat, ReasonCode, TopicName, Version, Will as WireWill};
+use smallvec::SmallVec;
 
 use crate::access::{Identity, Principal};
 use crate::acknowledgement::{Answer, ConnAckAnswer};
@@ -100,6 +101,7 @@ impl Engine {
             unacknowledged: 0,
             wants_reasons: connect.version.is_v5() && properties.request_problem_information != Some(false),
             paused: false,
+            named: false,
             waits_for_room: false,
             aliases: (outgoing_aliases > 0).then(|| Box::new(Aliases::new(outgoing_aliases))),
             cache: None,
@@ -164,7 +166,7 @@ impl Engine {
             let SessionId(number) = self.next_session_id();
             let client_id = ClientId::new(&format!("mooring-{number:x}"));
             let key = SessionKey { identity: identity.clone(), client_id };
-            if home_shard(&key, self.config.shards) == self.config.shard && !self.by_key.contains_key(&key) {
+            if home_shard(&key, self.config.shards) == self.config.shard && self.sessions.place_of(&key).is_none() {
                 return key;
             }
         }
@@ -183,14 +185,14 @@ impl Engine {
 
     /// Ends the connection that the session has, and the session itself for a clean start. Returns whether there is a session to resume.
     fn take_over(&mut self, now: Now, key: &SessionKey, clean_start: bool) -> bool {
-        let Some(place) = self.by_key.get(key).copied() else { return false };
+        let Some(place) = self.sessions.place_of(key) else { return false };
         if let Some(old) = self.sessions.get(place).and_then(|session| session.connection) {
             // [MQTT-3.1.4-3] the old connection is told and closed; it counts as lost, so that a will without delay fires.
             self.send_disconnect(old, ReasonCode::SessionTakenOver, "another connection with this client id");
             self.end_connection(now, old, DisconnectCause::TakenOver, true);
         }
         // A session without expiry interval has just ended with its connection.
-        let Some(place) = self.by_key.get(key).copied() else { return false };
+        let Some(place) = self.sessions.place_of(key) else { return false };
         if clean_start {
             // [MQTT-3.1.2-4]
             self.end_session(now, place, "clean start", true);
@@ -217,7 +219,7 @@ impl Engine {
         let will = connect.will.as_ref().map(|will| Box::new(will_of(will, &key)));
         let (address, listener) = (principal.address.clone(), principal.listener.clone());
         let principal = Principal { client_id: Some(key.client_id.to_text()), ..principal };
-        let place = match self.by_key.get(&key).copied() {
+        let place = match self.sessions.place_of(&key) {
             Some(place) => place,
             None => self.new_session(key, principal.clone(), expiry_interval_s > 0),
         };
@@ -264,7 +266,7 @@ impl Engine {
         let number = self.next_session_id();
         let session = Session {
             id: number,
-            key: key.clone(),
+            key,
             principal,
             connection: None,
             version: Version::V5,
@@ -272,7 +274,7 @@ impl Engine {
             expiry_interval_s: 0,
             disconnected_at_unix_ms: None,
             will: None,
-            subscriptions: Vec::new(),
+            subscriptions: SmallVec::new(),
             shared: Vec::new(),
             queue: Queue::default(),
             waits_for_log: false,
@@ -281,11 +283,8 @@ impl Engine {
             drops: None,
             recheck_before: 0,
         };
-        self.lease.node.count_session(&key.identity);
-        let place = self.sessions.insert(session);
-        self.by_key.insert(key, place);
-        self.by_id.insert(number.0, place);
-        place
+        self.lease.node.count_session(&session.key.identity);
+        self.sessions.insert(session)
     }
 }
 

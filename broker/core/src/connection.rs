@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     pub(crate) wants_reasons: bool,
     /// The driver was told to stop reading.
     pub(crate) paused: bool,
+    /// Whether `poll_dirty` has named or will name it.
+    pub(crate) named: bool,
     /// The queue's next entry waits for room in the output.
     pub(crate) waits_for_room: bool,
     pub(crate) aliases: Option<Box<Aliases>>,
@@ -52,6 +54,8 @@ pub(crate) struct Connection {
     /// When CONNECT named a method.
     pub(crate) authentication: Option<Box<Authentication>>,
 }
+
+const _: () = assert!(size_of::<Connection>() <= 192, "a connection is as small as the allocator's next size");
 
 /// Where a connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,9 +212,9 @@ impl Connections {
     /// The driver is to look at a connection.
     pub(crate) fn name(&mut self, id: ConnectionId) {
         if let Some(connection) = self.places.get_mut(id.0 as usize).and_then(Option::as_deref_mut)
-            && !connection.output.named
+            && !connection.named
         {
-            connection.output.named = true;
+            connection.named = true;
             self.dirty.push_back(id);
         }
     }

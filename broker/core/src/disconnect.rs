@@ -134,8 +134,6 @@ impl Engine {
         self.remove_all_subscriptions(now, place);
         let Some(session) = self.sessions.remove(place) else { return };
         self.forget_session(&session);
-        self.by_key.remove(&session.key);
-        self.by_id.remove(&session.id.0);
         for entry in session.queue.iter() {
             if entry.message().is_some() {
                 self.held_bytes = self.held_bytes.saturating_sub(entry.size_bytes as usize);

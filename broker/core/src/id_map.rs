@@ -3,7 +3,10 @@
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A map from an internal number.
-pub(crate) type IdMap<K, V> = hashbrown::HashMap<K, V, BuildHasherDefault<IdHasher>>;
+pub(crate) type IdMap<K, V> = hashbrown::HashMap<K, V, BuildIdHasher>;
+
+/// Makes the hashers of such maps.
+pub(crate) type BuildIdHasher = BuildHasherDefault<IdHasher>;
 
 /// One multiplication for each number.
 #[derive(Default)]

@@ -180,7 +180,7 @@ impl Engine {
         (session_id, sequence): (SessionId, u64),
         filter: &TopicFilterBuf,
     ) {
-        let Some(place) = self.by_id.get(&session_id.0).copied() else { return };
+        let Some(place) = self.sessions.place_of_id(session_id) else { return };
         let Some(session) = self.sessions.get_mut(place) else { return };
         let is_open = session.queue.entry(sequence).is_some_and(|entry| entry.state == EntryState::Open);
         if is_open && !session.queue.was_sent(sequence) && !session.is_member(filter) {

@@ -100,6 +100,7 @@ pub mod notice;
 mod received;
 pub mod record;
 pub mod session_key;
+mod sessions;
 pub mod shard;
 
 pub use access::{

@@ -30,8 +30,6 @@ pub(crate) struct Output {
     segments: VecDeque<Segment>,
     tail: Vec<u8>,
     bytes: usize,
-    /// Whether `poll_dirty` has named or will name it.
-    pub(crate) named: bool,
 }
 
 #[derive(Debug)]

@@ -31,7 +31,7 @@ impl Engine {
         let limits = &self.config.limits;
         let refused = |why: &str| Err(Refused { reason: ReasonCode::QuotaExceeded, why: why.into() });
         let of_identity = self.lease.node.sessions_of(&key.identity);
-        if of_identity >= limits.sessions_per_identity_max && !self.by_key.contains_key(key) {
+        if of_identity >= limits.sessions_per_identity_max && self.sessions.place_of(key).is_none() {
             return refused("the identity has as many sessions as it may");
         }
         let Some(will) = &connect.will else { return Ok(()) };

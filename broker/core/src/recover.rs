@@ -1,6 +1,7 @@
 //! The start: sessions, subscriptions, queues and retained messages as the log has them.
 
 use mooring_protocol::{PacketId, TopicFilterBuf, Version};
+use smallvec::SmallVec;
 
 use crate::engine::{Engine, Now};
 use crate::leaving::is_ended;
@@ -101,7 +102,7 @@ impl Engine {
             expiry_interval_s: record.expiry_interval_s,
             disconnected_at_unix_ms: record.disconnected_at_unix_ms,
             will,
-            subscriptions: Vec::new(),
+            subscriptions: SmallVec::new(),
             shared: Vec::new(),
             queue,
             waits_for_log: false,
@@ -116,8 +117,6 @@ impl Engine {
         });
         self.lease.node.count_session(&record.key.identity);
         self.lease.node.count_will(self.sessions.get(place).and_then(|session| session.will.as_deref()));
-        self.by_key.insert(record.key.clone(), place);
-        self.by_id.insert(record.session.0, place);
         // The others read the same log: nobody need be told.
         let mut waits = Waits::default();
         self.is_recovering = true;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use mooring_protocol::{TopicFilterBuf, Version};
+use smallvec::SmallVec;
 
 use crate::access::{Access, Principal, Verdict};
 use crate::engine::ConnectionId;
@@ -28,8 +29,8 @@ pub(crate) struct Session {
     pub(crate) expiry_interval_s: u32,
     pub(crate) disconnected_at_unix_ms: Option<u64>,
     pub(crate) will: Option<Box<Will>>,
-    /// Sorted by node; with the place in the node's list.
-    pub(crate) subscriptions: Vec<(NodeId, u32)>,
+    /// Sorted by node; with the place in the node's list. Two are as large as a list of them would be without any.
+    pub(crate) subscriptions: SmallVec<[(NodeId, u32); 2]>,
     /// Shared subscriptions, few for most.
     pub(crate) shared: Vec<SharedSubscription>,
     pub(crate) queue: Queue,

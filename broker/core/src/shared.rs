@@ -194,9 +194,9 @@ impl Engine {
             let Some(group) = self.groups.get_mut(*group) else { continue };
             let Some(member) = group.choose(&choice) else { continue };
             let filter = Arc::clone(&group.filter);
-            match self.by_id.get(&member.session.0) {
+            match self.sessions.place_of_id(member.session) {
                 Some(place) if member.shard == self.config.shard => {
-                    locals.push(target_of(*place, &member.options, filter));
+                    locals.push(target_of(place, &member.options, filter));
                 }
                 _ => remotes.push(Pick { member, filter }),
             }
@@ -226,7 +226,7 @@ impl Engine {
         options: &SubscriptionRecord,
         filter: &TopicFilterBuf,
     ) -> Option<LocalTarget> {
-        let place = self.by_id.get(&session.0).copied()?;
+        let place = self.sessions.place_of_id(session)?;
         let qos = message.qos.min(options.qos);
         let session = self.sessions.get(place).filter(|session| session.is_member(filter))?;
         let takes = self.is_open(session) || (qos > QoS::AtMostOnce && session.durable);

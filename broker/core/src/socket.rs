@@ -14,7 +14,7 @@ impl Engine {
         let Some((connection, pool)) = self.connections.with_pool(id) else {
             return Drained { more: false, close: true };
         };
-        connection.output.named = false;
+        connection.named = false;
         connection.output.drain(pool, into, bytes_max);
         let place = connection.session;
         let has_room = connection.output.bytes() < self.config.limits.output_bytes_max / 2;
@@ -27,7 +27,7 @@ impl Engine {
         let more = !connection.output.is_empty();
         if more {
             // The driver knows, and drains again by itself.
-            connection.output.named = true;
+            connection.named = true;
         }
         Drained { more, close: !more && connection.state == State::Closing }
     }

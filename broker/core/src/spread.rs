@@ -25,7 +25,7 @@ impl Engine {
             self.spreading.insert(*id, sessions.clone());
             return;
         }
-        let own = self.by_key.get(&publisher).copied();
+        let own = self.sessions.place_of(&publisher);
         let targets = self.index.targets(message.topic.as_str(), own);
         let asked = self.deliver_to_rest(now, message, *id, &targets, sessions);
         if asked.left > 0 {

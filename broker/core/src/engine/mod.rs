@@ -31,11 +31,10 @@ use crate::record::{LogSequence, Record, Recovered};
 use crate::retained::RetainedStore;
 use crate::route_cache::RouteCache;
 use crate::service::ServiceWait;
-use crate::session::Session;
-use crate::session_key::{SessionId, SessionKey};
+use crate::session_key::SessionId;
+use crate::sessions::Sessions;
 use crate::shard::{ShardId, ShardMessage};
 use crate::shared::Delivered;
-use crate::slab::Slab;
 use crate::timer::Timer;
 use crate::topic_index::{Interest, TopicIndex};
 
@@ -49,10 +48,7 @@ pub struct Engine {
     pub(crate) config: EngineConfig,
     pub(crate) access: Arc<dyn Access>,
     pub(crate) connections: Connections,
-    pub(crate) sessions: Slab<Session>,
-    /// Clients choose the keys: SipHash.
-    pub(crate) by_key: HashMap<SessionKey, u32>,
-    pub(crate) by_id: IdMap<u64, u32>,
+    pub(crate) sessions: Sessions,
     pub(crate) rooms: Rooms,
     pub(crate) index: TopicIndex,
     pub(crate) routes: RouteCache,
@@ -132,9 +128,7 @@ impl Engine {
             config,
             access,
             connections: Connections::default(),
-            sessions: Slab::new(),
-            by_key: HashMap::new(),
-            by_id: IdMap::default(),
+            sessions: Sessions::new(),
             rooms: Rooms::default(),
             index: TopicIndex::new(),
             routes: RouteCache::default(),
