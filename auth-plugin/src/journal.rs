@@ -3,11 +3,11 @@
 //! The same decision is noted once, with how often and when; a topic whose verdict a connection remembers is not noted again. When there is no
 //! more room, new ones are counted and left out.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use hashbrown::HashTable;
 use mooring_core::{Identity, Principal, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -53,12 +53,15 @@ pub enum DecidedAction {
 /// The decisions of a while, bounded in number.
 #[derive(Debug)]
 pub struct DecisionJournal {
-    parts: [Mutex<HashMap<u64, Noted>>; PARTS],
+    parts: [Mutex<Part>; PARTS],
     part_max: usize,
     left_out: AtomicU64,
-    /// Keyed at random: nobody outside can make two decisions look like one.
+    /// Keyed at random: nobody outside can make a part, or a place in it, crowded.
     hasher: RandomState,
 }
+
+/// Boxed: a table has room for up to twice as many as are in it.
+type Part = HashTable<Box<Noted>>;
 
 /// Like [`Decision`], with what clients share shared.
 #[derive(Debug)]
@@ -92,9 +95,10 @@ impl DecisionJournal {
             Asked::Publish(_) => DecidedAction::Publish,
             Asked::Subscribe(_) => DecidedAction::Subscribe,
         };
-        let key = self.hasher.hash_one((who.identity.as_str(), who.client_id.as_deref(), action, asked.text()));
-        let mut part = self.part(key);
-        if let Some(noted) = part.get_mut(&key) {
+        let what = (who.identity.as_str(), who.client_id.as_deref(), action, asked.text());
+        let hash = self.hasher.hash_one(what);
+        let mut part = self.part(hash);
+        if let Some(noted) = part.find_mut(hash, |noted| noted.what() == what) {
             noted.last_unix_ms = now_unix_ms;
             noted.count += 1;
             if noted.allow != verdict.allow || noted.rule != verdict.rule {
@@ -106,7 +110,7 @@ impl DecisionJournal {
             self.left_out.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let noted = Noted {
+        let noted = Box::new(Noted {
             identity: who.identity.clone(),
             client_id: who.client_id.clone(),
             action,
@@ -116,8 +120,8 @@ impl DecisionJournal {
             first_unix_ms: now_unix_ms,
             last_unix_ms: now_unix_ms,
             count: 1,
-        };
-        part.insert(key, noted);
+        });
+        part.insert_unique(hash, noted, |noted| self.hasher.hash_one(noted.what()));
     }
 
     /// Takes decisions back that were noted before a start; where there is no more room they are left out.
@@ -125,16 +129,15 @@ impl DecisionJournal {
         for Decision { identity, client_id, action, topic, allow, rule, first_unix_ms, last_unix_ms, count } in
             decisions
         {
-            let key = self.hasher.hash_one((&*identity, client_id.as_deref(), action, &*topic));
-            let mut part = self.part(key);
-            if part.len() >= self.part_max {
-                continue;
-            }
             let (identity, client_id, rule) = (Identity::new(&identity), client_id.map(Into::into), rule.into());
-            part.insert(
-                key,
-                Noted { identity, client_id, action, topic, allow, rule, first_unix_ms, last_unix_ms, count },
-            );
+            let noted = Noted { identity, client_id, action, topic, allow, rule, first_unix_ms, last_unix_ms, count };
+            let hash = self.hasher.hash_one(noted.what());
+            let mut part = self.part(hash);
+            if let Some(known) = part.find_mut(hash, |known| known.what() == noted.what()) {
+                **known = noted;
+            } else if part.len() < self.part_max {
+                part.insert_unique(hash, Box::new(noted), |noted| self.hasher.hash_one(noted.what()));
+            }
         }
     }
 
@@ -144,8 +147,8 @@ impl DecisionJournal {
         let mut decisions = Vec::new();
         for part in &self.parts {
             let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
-            part.retain(|_, noted| noted.last_unix_ms >= unix_ms);
-            decisions.extend(part.values().map(Noted::to_decision));
+            part.retain(|noted| noted.last_unix_ms >= unix_ms);
+            decisions.extend(part.iter().map(|noted| noted.to_decision()));
         }
         decisions.sort_by(|one, other| (one.first_unix_ms, &one.topic).cmp(&(other.first_unix_ms, &other.topic)));
         decisions
@@ -156,14 +159,20 @@ impl DecisionJournal {
         self.left_out.swap(0, Ordering::Relaxed)
     }
 
-    fn part(&self, key: u64) -> MutexGuard<'_, HashMap<u64, Noted>> {
+    fn part(&self, hash: u64) -> MutexGuard<'_, Part> {
         let [first, ..] = &self.parts;
-        let at = usize::try_from(key >> 60).unwrap_or_default();
+        // Bits in the middle: those at both ends choose the place in the table.
+        let at = usize::try_from(hash >> 32).unwrap_or_default() % PARTS;
         self.parts.get(at).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Noted {
+    /// What makes it another decision than the others.
+    fn what(&self) -> (&str, Option<&str>, DecidedAction, &str) {
+        (self.identity.as_str(), self.client_id.as_deref(), self.action, &self.topic)
+    }
+
     fn to_decision(&self) -> Decision {
         Decision {
             identity: self.identity.as_str().into(),

@@ -93,7 +93,7 @@ pub(super) const SETTINGS: &[Setting<Config>] = settings! { Config:
 
     "acl.file" = "", "Rules besides what follows from ownership: see docs/acl.md. Read again at SIGHUP.",
         |config, value| config.acl_file = Some(PathBuf::from(value.text()?));
-    "acl.journal_max" = "50000", "Decisions of the last day that are kept for `mooring acl diff`, about 300 bytes each; the same one counts once. 0: none.",
+    "acl.journal_max" = "50000", "Decisions of the last day that are kept for `mooring acl diff`, about 150 bytes each; the same one counts once. 0: none.",
         |config, value| config.acl_journal_max = number(value, 0, 10_000_000)?;
 
     "authentication.password_file" = "", "Users with passwords, for the listeners with allow_password and for HTTPS: lines of `mooring password hash`; see docs/authentication.md. Read again at SIGHUP.",
