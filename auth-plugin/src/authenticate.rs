@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use mooring_certs::{DeviceId, LeafIdentity, SpiffeKind, TrustDomain};
 use mooring_core::{Authenticate, Authenticating, ConnectAttempt, Identity, Principal, Refusal};
@@ -165,8 +165,10 @@ impl fmt::Debug for Authenticators {
 }
 
 fn anonymous(attempt: &ConnectAttempt<'_>) -> Result<Principal, Refusal> {
+    /// The same for all of them: there may be many.
+    static IDENTITY: LazyLock<Identity> = LazyLock::new(|| Identity::new(ANONYMOUS));
     if attempt.allow_anonymous {
-        return Ok(principal(Identity::new(ANONYMOUS), None, None, attempt));
+        return Ok(principal(IDENTITY.clone(), None, None, attempt));
     }
     if attempt.connect.username.is_some() || attempt.connect.password.is_some() {
         return Err(bad_credentials("no certificate, and this listener takes no passwords"));

@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     let data_dir = arguments.next().unwrap_or_else(|| "data".to_owned()).into();
     let pinning = if arguments.next().is_some() { Pinning::Each } else { Pinning::Free };
     let listener = ListenerConfig {
-        name: "plain".to_owned(),
+        name: "plain".into(),
         kind: ListenerKind::Tcp,
         bind,
         path: None,

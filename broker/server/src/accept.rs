@@ -39,9 +39,9 @@ pub(crate) async fn run(shard: Rc<Shard>, config: Arc<ListenerConfig>, listening
             Ok((socket, peer)) => admit(&shard, &config, socket, peer, &mut trouble).await,
             Err(error) if is_peers(&error) => {}
             Err(error) => {
-                metrics::counter!(metric_names::ACCEPT_ERRORS, "listener" => config.name.clone()).increment(1);
+                metrics::counter!(metric_names::ACCEPT_ERRORS, "listener" => Arc::clone(&config.name)).increment(1);
                 if trouble.is_due() {
-                    tracing::error!(listener = config.name, %error, "accept failed");
+                    tracing::error!(listener = &*config.name, %error, "accept failed");
                 }
                 tokio::time::sleep(BACK_OFF).await;
             }
@@ -120,13 +120,13 @@ async fn admit(shard: &Rc<Shard>, config: &Arc<ListenerConfig>, socket: Stream, 
             metrics::counter!(metric_names::CONNECTIONS_REFUSED, "reason" => full.name()).increment(1);
             shard.tell_stranger(&address, ReasonCode::ConnectionRateExceeded, full.name());
             if trouble.is_due() {
-                tracing::warn!(listener = config.name, %address, reason = full.name(), "connection refused");
+                tracing::warn!(listener = &*config.name, %address, reason = full.name(), "connection refused");
             }
             return;
         }
     };
     let slot = shard.shared.admission.handshake_slot(&admitted).await;
-    metrics::counter!(metric_names::CONNECTIONS_ACCEPTED, "listener" => config.name.clone()).increment(1);
+    metrics::counter!(metric_names::CONNECTIONS_ACCEPTED, "listener" => Arc::clone(&config.name)).increment(1);
     let entry = Entry { listener: Arc::clone(config), address, accepted, admitted, slot, proxied, upgraded: None };
     let Some(turn) = shard.shared.next_shard() else {
         return;
@@ -134,7 +134,7 @@ async fn admit(shard: &Rc<Shard>, config: &Arc<ListenerConfig>, socket: Stream, 
     if turn == shard.id {
         tokio::task::spawn_local(client_handshake::run(Rc::clone(shard), socket, entry));
     } else if let Err(error) = send_to(shard, turn, socket, entry) {
-        tracing::debug!(listener = config.name, %error, "socket lost");
+        tracing::debug!(listener = &*config.name, %error, "socket lost");
     }
 }
 

@@ -162,8 +162,8 @@ pub(crate) async fn run(shard: Rc<Shard>, mut stream: Stream, mut entry: Entry) 
         Err(failure) => Err(failure),
     };
     if let Err(failure) = let_in {
-        metrics::counter!(metric_names::HANDSHAKES_FAILED, "listener" => listener.name.clone(), "reason" => failure.name()).increment(1);
-        tracing::debug!(listener = listener.name, %address, reason = failure.name(), error = %failure, "not let in");
+        metrics::counter!(metric_names::HANDSHAKES_FAILED, "listener" => Arc::clone(&listener.name), "reason" => failure.name()).increment(1);
+        tracing::debug!(listener = &*listener.name, %address, reason = failure.name(), error = %failure, "not let in");
         if let Some(reason) = failure.stranger_reason() {
             shard.tell_stranger(&address, reason, &failure.to_string());
         }

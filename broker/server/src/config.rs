@@ -65,8 +65,8 @@ impl Default for ServerConfig {
 /// One address to listen on.
 #[derive(Clone)]
 pub struct ListenerConfig {
-    /// Its name, in logs, metrics and [`mooring_core::Principal::listener`].
-    pub name: String,
+    /// Its name, in logs, metrics and [`mooring_core::Principal::listener`]: the same text for all of its clients.
+    pub name: Arc<str>,
     /// What it speaks.
     pub kind: ListenerKind,
     /// The address; port 0 takes a free one, see [`crate::Server::listener_addresses`]. Unused for [`ListenerKind::Unix`].

@@ -45,7 +45,7 @@ impl Drop for SocketFile {
 pub(crate) fn bind_all(config: &ServerConfig) -> Result<Bound, ServerError> {
     let mut bound = Bound { listeners: Vec::new(), addresses: Vec::new(), files: Vec::new() };
     for listener in &config.listeners {
-        let failed = |source| ServerError::Listen { listener: listener.name.clone(), at: listener.at(), source };
+        let failed = |source| ServerError::Listen { listener: listener.name.to_string(), at: listener.at(), source };
         let listening = match (&listener.path, listener.kind) {
             (Some(path), ListenerKind::Unix) => {
                 let socket = bind_unix(path).map_err(failed)?;
@@ -54,7 +54,7 @@ pub(crate) fn bind_all(config: &ServerConfig) -> Result<Bound, ServerError> {
             }
             _ => {
                 let socket = bind_tcp(listener.bind, &config.connections).map_err(failed)?;
-                bound.addresses.push((listener.name.clone(), socket.local_addr().map_err(failed)?));
+                bound.addresses.push((listener.name.to_string(), socket.local_addr().map_err(failed)?));
                 Listening::Tcp(socket)
             }
         };

@@ -208,7 +208,7 @@ impl Node {
         }
         let slot = self.shared.admission.handshake_slot(&admitted).await;
         let listener = ListenerConfig {
-            name: listener.to_owned(),
+            name: Arc::from(listener),
             kind: ListenerKind::Ws,
             bind: std::net::SocketAddr::new(ip, 0),
             path: None,

@@ -229,13 +229,13 @@ fn check_config(config: &ServerConfig) -> Result<(), ServerError> {
     }
     for (index, listener) in config.listeners.iter().enumerate() {
         if listener.kind.is_tls() && listener.tls.is_none() {
-            return Err(ServerError::NoTls { listener: listener.name.clone(), address: listener.bind });
+            return Err(ServerError::NoTls { listener: listener.name.to_string(), address: listener.bind });
         }
         if listener.kind == ListenerKind::Unix && listener.path.is_none() {
-            return Err(ServerError::NoPath { listener: listener.name.clone() });
+            return Err(ServerError::NoPath { listener: listener.name.to_string() });
         }
         if config.listeners.iter().skip(index + 1).any(|other| other.name == listener.name) {
-            return Err(ServerError::ListenerTwice { listener: listener.name.clone() });
+            return Err(ServerError::ListenerTwice { listener: listener.name.to_string() });
         }
     }
     Ok(())

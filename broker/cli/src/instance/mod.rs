@@ -259,7 +259,7 @@ const LAST_INGEST: Duration = Duration::from_secs(3);
 
 fn server_config(config: &Config, data_dir: &DataDir, identity: &ServerIdentity) -> ServerConfig {
     let listeners = config.listeners.iter().map(|listener| ListenerConfig {
-        name: listener.name.clone(),
+        name: listener.name.as_str().into(),
         kind: match listener.kind {
             Kind::Tcp => ListenerKind::Tcp,
             Kind::Tls => ListenerKind::Tls,

@@ -65,7 +65,9 @@ impl Shard {
     }
 
     fn register(self: &Rc<Self>, newcomer: Newcomer<Transport>) {
-        let Newcomer { transport, mut received, principal, mut admitted, slot, exchanged, .. } = newcomer;
+        let Newcomer { transport, mut received, principal, mut admitted, slot, listener, exchanged, .. } = newcomer;
+        // Who authenticates makes a text for each client.
+        let principal = Principal { listener: Arc::clone(&listener.name), ..principal };
         let Ok(Some((Packet::Connect(connect), connect_bytes))) =
             decode(&received, Version::V5, &self.decode_limits.get())
         else {

@@ -88,7 +88,7 @@ impl Authenticate for ByName {
 /// A listener on a free port of loopback.
 pub(crate) fn listener(name: &str, kind: ListenerKind, tls: Option<Arc<dyn TlsConfigs>>) -> ListenerConfig {
     ListenerConfig {
-        name: name.to_owned(),
+        name: name.into(),
         kind,
         bind: SocketAddr::from(([127, 0, 0, 1], 0)),
         path: None,
