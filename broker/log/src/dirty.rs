@@ -7,6 +7,8 @@ use mooring_core::SessionId;
 use mooring_core::message::MessageId;
 use mooring_core::record::RetainedStamp;
 
+use crate::message_map::MessageMap;
+
 /// One changed row: its value, or `None` when it is gone, and whether the last checkpoint may have it.
 #[derive(Clone, Debug)]
 pub(crate) struct Row<T> {
@@ -70,7 +72,7 @@ pub(crate) struct Dirty {
     /// Sessions.
     pub(crate) sessions: HashMap<SessionId, DirtySession>,
     /// Places of live messages; their values are in the live state. True when the last checkpoint may have the message.
-    pub(crate) messages: HashMap<MessageId, bool>,
+    pub(crate) messages: MessageMap<bool>,
     /// Retained messages.
     pub(crate) retained: HashMap<MessageId, Row<RetainedStamp>>,
     /// Messages that began or ended to spread, or reached somebody; their values are in the live state.

@@ -27,6 +27,7 @@ mod live;
 mod load;
 mod log;
 mod maintain;
+mod message_map;
 mod open;
 mod options;
 mod queue;

@@ -14,6 +14,7 @@ use mooring_core::record::{Delivery, Record, RetainedStamp};
 use mooring_protocol::PacketId;
 
 use crate::dirty::{Dirty, note_gone, note_value};
+use crate::message_map::MessageMap;
 use crate::queue::{LiveSession, QueueEntry};
 use crate::record_codec::{put_session, put_subscription};
 
@@ -60,7 +61,7 @@ impl Hash for ByTopic {
 pub(crate) struct Live {
     grace_bytes: u64,
     /// Every message that is live or young.
-    pub(crate) messages: HashMap<MessageId, Place>,
+    pub(crate) messages: MessageMap<Place>,
     /// Every session.
     pub(crate) sessions: HashMap<SessionId, LiveSession>,
     retained: HashMap<ByTopic, (RetainedStamp, MessageId)>,
@@ -80,7 +81,7 @@ impl Live {
     pub(crate) fn new(grace_bytes: u64) -> Self {
         Self {
             grace_bytes,
-            messages: HashMap::new(),
+            messages: MessageMap::default(),
             sessions: HashMap::new(),
             retained: HashMap::new(),
             spreading: BTreeMap::new(),
