@@ -30,9 +30,18 @@ pub(crate) struct FilterEntry {
     pub(crate) subscribers: SmallVec<[Subscriber; 1]>,
     /// How many of the subscribers are durable.
     durable: usize,
-    shards: Vec<(ShardId, bool)>,
+    /// Most filters have none.
+    others: Option<Box<Others>>,
+}
+
+const _: () = assert!(size_of::<FilterEntry>() <= 64, "most clients have a filter of their own");
+
+/// Who wants a filter besides the subscribers.
+#[derive(Debug, Default)]
+struct Others {
+    shards: SmallVec<[(ShardId, bool); 4]>,
     /// Shared subscriptions whose members this shard chooses from.
-    pub(crate) groups: Vec<u32>,
+    groups: SmallVec<[u32; 4]>,
 }
 
 /// What the other shards are to know of a filter.
@@ -84,9 +93,8 @@ impl TopicIndex {
     pub(crate) fn node(&mut self, filter: TopicFilter<'_>) -> NodeId {
         let node = self.trie.insert(filter.as_str());
         if self.trie.value(node).is_none() {
-            let (subscribers, shards, groups) = (SmallVec::new(), Vec::new(), Vec::new());
-            self.trie
-                .set(node, Box::new(FilterEntry { filter: filter.to_buf(), subscribers, durable: 0, shards, groups }));
+            let (filter, subscribers) = (filter.to_buf(), SmallVec::new());
+            self.trie.set(node, Box::new(FilterEntry { filter, subscribers, durable: 0, others: None }));
         }
         node
     }
@@ -139,9 +147,9 @@ impl TopicIndex {
     /// What this shard wants with a filter.
     pub(crate) fn interest(&self, node: NodeId) -> Interest {
         match self.entry(node) {
-            Some(entry) if !entry.subscribers.is_empty() || !entry.groups.is_empty() => {
+            Some(entry) if !entry.subscribers.is_empty() || entry.has_groups() => {
                 // Whether a member of a shared subscription is durable may change with each: the acknowledgement always waits for them.
-                Interest::Wanted(entry.durable > 0 || !entry.groups.is_empty())
+                Interest::Wanted(entry.durable > 0 || entry.has_groups())
             }
             _ => Interest::None,
         }
@@ -149,10 +157,7 @@ impl TopicIndex {
 
     /// Forgets a node that nobody wants any more.
     pub(crate) fn release(&mut self, node: NodeId) {
-        if self
-            .entry(node)
-            .is_none_or(|entry| entry.subscribers.is_empty() && entry.shards.is_empty() && entry.groups.is_empty())
-        {
+        if self.entry(node).is_none_or(|entry| entry.subscribers.is_empty() && entry.others.is_none()) {
             self.trie.remove(node);
         }
     }
@@ -161,10 +166,12 @@ impl TopicIndex {
     pub(crate) fn set_shard(&mut self, filter: TopicFilter<'_>, shard: ShardId, interest: Interest) {
         let node = self.node(filter);
         if let Some(entry) = self.trie.value_mut(node) {
-            entry.shards.retain(|(other, _)| *other != shard);
-            if let Interest::Wanted(durable) = interest {
-                entry.shards.push((shard, durable));
-            }
+            entry.change_others(|others| {
+                others.shards.retain(|(other, _)| *other != shard);
+                if let Interest::Wanted(durable) = interest {
+                    others.shards.push((shard, durable));
+                }
+            });
         }
         self.touch_node(node);
         self.release(node);
@@ -173,10 +180,12 @@ impl TopicIndex {
     /// A group chooses from its members here, or no longer.
     pub(crate) fn set_group(&mut self, node: NodeId, group: u32, present: bool) {
         if let Some(entry) = self.trie.value_mut(node) {
-            entry.groups.retain(|other| *other != group);
-            if present {
-                entry.groups.push(group);
-            }
+            entry.change_others(|others| {
+                others.groups.retain(|other| *other != group);
+                if present {
+                    others.groups.push(group);
+                }
+            });
         }
         self.touch_node(node);
     }
@@ -197,8 +206,10 @@ impl TopicIndex {
                     found.push(*subscriber);
                 }
             }
-            entry.shards.iter().for_each(|shard| add_shard(&mut targets.shards, *shard));
-            targets.groups.extend(&entry.groups);
+            if let Some(others) = &entry.others {
+                others.shards.iter().for_each(|shard| add_shard(&mut targets.shards, *shard));
+                targets.groups.extend(&others.groups);
+            }
         });
         if filters > 1 {
             // Stable: identifiers come in the order in which the filters were found.
@@ -226,6 +237,19 @@ impl TopicIndex {
         if let Some(entry) = self.trie.value(node) {
             self.changes.note_filter(entry.filter.as_filter().as_str());
         }
+    }
+}
+
+impl FilterEntry {
+    fn has_groups(&self) -> bool {
+        self.others.as_ref().is_some_and(|others| !others.groups.is_empty())
+    }
+
+    /// Changes who else wants the filter; nobody costs nothing.
+    fn change_others(&mut self, change: impl FnOnce(&mut Others)) {
+        let mut others = self.others.take().unwrap_or_default();
+        change(&mut others);
+        self.others = Some(others).filter(|others| !others.shards.is_empty() || !others.groups.is_empty());
     }
 }
 

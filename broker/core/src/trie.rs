@@ -9,10 +9,12 @@
     reason = "node numbers come from this arena alone; each is checked where it is made"
 )]
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
 
-use crate::id_map::IdMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::{AbsentEntry, OccupiedEntry};
+
+use crate::id_map::BuildIdHasher;
 use crate::slab::NONE;
 
 /// Where a path ends.
@@ -38,7 +40,8 @@ pub(crate) struct Trie<T> {
     nodes: Vec<Node<T>>,
     free: Vec<NodeId>,
     /// `#` below a node is not among its edges or children: the node names it itself, and so for `+`. Nor is an only child among the edges.
-    edges: IdMap<u64, NodeId>,
+    /// A table of nodes alone, which know where they hang.
+    edges: HashTable<NodeId>,
     levels: Levels,
     /// Reused by every walk.
     walk: Walk,
@@ -88,7 +91,7 @@ impl<T> Trie<T> {
         Self {
             nodes: vec![Node::new(NONE, NONE), Node::new(NONE, NONE)],
             free: Vec::new(),
-            edges: IdMap::default(),
+            edges: HashTable::new(),
             levels: Levels::default(),
             walk: Walk::default(),
         }
@@ -143,7 +146,7 @@ impl<T> Trie<T> {
     /// Whether nothing but the roots is left.
     #[cfg(test)]
     pub(crate) fn is_bare(&self) -> bool {
-        self.nodes.len() - self.free.len() == 2 && self.edges.is_empty() && self.levels.numbers.is_empty()
+        self.nodes.len() - self.free.len() == 2 && self.edges.is_empty() && self.levels.table.is_empty()
     }
 
     /// With paths that are filters: calls `found` with the value of each filter that matches a topic.
@@ -255,7 +258,8 @@ impl<T> Trie<T> {
         } else if node.only_level != NONE {
             NONE
         } else {
-            self.edges.get(&edge(id, level)).copied().unwrap_or(NONE)
+            let is_it = |child: &NodeId| hangs(&self.nodes, *child) == (id, level);
+            self.edges.find(edge_hash(id, level), is_it).copied().unwrap_or(NONE)
         }
     }
 
@@ -284,9 +288,9 @@ impl<T> Trie<T> {
                     self.nodes[next as usize].previous = id;
                     let only_level = std::mem::replace(&mut self.nodes[parent as usize].only_level, NONE);
                     if only_level != NONE {
-                        self.edges.insert(edge(parent, only_level), next);
+                        self.add_edge(next);
                     }
-                    self.edges.insert(edge(parent, level), id);
+                    self.add_edge(id);
                 }
             }
         }
@@ -301,7 +305,7 @@ impl<T> Trie<T> {
                 PLUS => self.nodes[parent as usize].plus = NONE,
                 HASH => self.nodes[parent as usize].hash = NONE,
                 level => {
-                    self.edges.remove(&edge(parent, level));
+                    self.remove_edge(node);
                     match previous {
                         NONE => self.nodes[parent as usize].first_child = next,
                         previous => self.nodes[previous as usize].next = next,
@@ -320,6 +324,22 @@ impl<T> Trie<T> {
 }
 
 impl<T> Trie<T> {
+    fn add_edge(&mut self, child: NodeId) {
+        let nodes = &self.nodes;
+        let hash_of = |child: &NodeId| {
+            let (parent, level) = hangs(nodes, *child);
+            edge_hash(parent, level)
+        };
+        self.edges.insert_unique(hash_of(&child), child, hash_of);
+    }
+
+    fn remove_edge(&mut self, child: NodeId) {
+        let (parent, level) = hangs(&self.nodes, child);
+        if let Ok(edge) = self.edges.find_entry(edge_hash(parent, level), |other| *other == child) {
+            edge.remove();
+        }
+    }
+
     /// A child is gone: the last that is left needs no edge.
     fn note_only_child(&mut self, parent: NodeId) {
         let first = self.nodes[parent as usize].first_child;
@@ -328,7 +348,9 @@ impl<T> Trie<T> {
             first if self.nodes[first as usize].next == NONE => self.nodes[first as usize].level,
             _ => return,
         };
-        self.edges.remove(&edge(parent, only_level));
+        if first != NONE {
+            self.remove_edge(first);
+        }
         self.nodes[parent as usize].only_level = only_level;
     }
 }
@@ -337,16 +359,31 @@ fn root_of(path: &str) -> NodeId {
     if path.starts_with('$') { DOLLAR_ROOT } else { ROOT }
 }
 
-fn edge(node: NodeId, level: u32) -> u64 {
-    u64::from(node) << 32 | u64::from(level)
+/// Under which node a node hangs, and at which level.
+fn hangs<T>(nodes: &[Node<T>], node: NodeId) -> (NodeId, u32) {
+    let Node { parent, level, .. } = &nodes[node as usize];
+    (*parent, *level)
 }
 
-/// Numbers for the texts of levels. Clients choose the texts: the map keeps SipHash.
+fn edge_hash(node: NodeId, level: u32) -> u64 {
+    BuildIdHasher::default().hash_one(u64::from(node) << 32 | u64::from(level))
+}
+
+/// Numbers for the texts of levels. Clients choose the texts: the table keeps SipHash.
 #[derive(Default)]
 struct Levels {
-    numbers: HashMap<Arc<str>, u32>,
-    texts: Vec<(Arc<str>, u32)>,
+    table: HashTable<Level>,
+    hasher: RandomState,
+    /// By number: the hash of its text, by which it is found when its number alone is known.
+    hashes: Vec<u64>,
     free: Vec<u32>,
+}
+
+struct Level {
+    text: Box<str>,
+    number: u32,
+    /// Nodes at this level.
+    holders: u32,
 }
 
 impl Levels {
@@ -355,18 +392,19 @@ impl Levels {
         if let Some(number) = self.find(text) {
             return number;
         }
-        let text: Arc<str> = Arc::from(text);
+        let hash = self.hasher.hash_one(text);
         let place = match self.free.pop() {
             Some(place) => {
-                self.texts[place as usize] = (Arc::clone(&text), 0);
+                self.hashes[place as usize] = hash;
                 place
             }
             None => {
-                self.texts.push((Arc::clone(&text), 0));
-                u32::try_from(self.texts.len() - 1).unwrap_or(NONE)
+                self.hashes.push(hash);
+                u32::try_from(self.hashes.len() - 1).unwrap_or(NONE)
             }
         };
-        self.numbers.insert(text, place + LEVEL_FIRST);
+        let level = Level { text: text.into(), number: place + LEVEL_FIRST, holders: 0 };
+        self.table.insert_unique(hash, level, |level| self.hasher.hash_one(&*level.text));
         place + LEVEL_FIRST
     }
 
@@ -374,21 +412,30 @@ impl Levels {
         match text {
             "+" => Some(PLUS),
             "#" => Some(HASH),
-            text => self.numbers.get(text).copied(),
+            text => {
+                let level = self.table.find(self.hasher.hash_one(text), |level| *level.text == *text);
+                level.map(|level| level.number)
+            }
         }
     }
 
     fn hold(&mut self, number: u32) {
-        self.texts[(number - LEVEL_FIRST) as usize].1 += 1;
+        if let Ok(mut level) = self.entry(number) {
+            level.get_mut().holders += 1;
+        }
     }
 
     fn release(&mut self, number: u32) {
-        let place = number - LEVEL_FIRST;
-        let (text, holders) = &mut self.texts[place as usize];
-        *holders -= 1;
-        if *holders == 0 {
-            self.numbers.remove(text);
-            self.free.push(place);
+        let Ok(mut level) = self.entry(number) else { return };
+        level.get_mut().holders -= 1;
+        if level.get().holders == 0 {
+            level.remove();
+            self.free.push(number - LEVEL_FIRST);
         }
+    }
+
+    fn entry(&mut self, number: u32) -> Result<OccupiedEntry<'_, Level>, AbsentEntry<'_, Level>> {
+        let hash = self.hashes[(number - LEVEL_FIRST) as usize];
+        self.table.find_entry(hash, |level| level.number == number)
     }
 }
