@@ -275,7 +275,7 @@ impl Engine {
             disconnected_at_unix_ms: None,
             will: None,
             subscriptions: SmallVec::new(),
-            shared: Vec::new(),
+            shared: Box::default(),
             queue: Queue::default(),
             waits_for_log: false,
             done_records: std::collections::VecDeque::new(),

@@ -103,7 +103,7 @@ impl Engine {
             disconnected_at_unix_ms: record.disconnected_at_unix_ms,
             will,
             subscriptions: SmallVec::new(),
-            shared: Vec::new(),
+            shared: Box::default(),
             queue,
             waits_for_log: false,
             done_records: std::collections::VecDeque::new(),
@@ -123,7 +123,7 @@ impl Engine {
         for (filter, options) in &recovered.subscriptions {
             if filter.as_filter().shared().is_some() {
                 if let Some(session) = self.sessions.get_mut(place) {
-                    session.shared.push(SharedSubscription { filter: filter.clone(), options: *options });
+                    session.add_shared(SharedSubscription { filter: filter.clone(), options: *options });
                     self.counters.subscriptions += 1;
                     self.counters.shared_subscriptions += 1;
                 }

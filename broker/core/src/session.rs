@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use mooring_protocol::{TopicFilterBuf, Version};
+use mooring_protocol::{TopicFilter, TopicFilterBuf, Version};
 use smallvec::SmallVec;
 
 use crate::access::{Access, Principal, Verdict};
@@ -31,8 +31,8 @@ pub(crate) struct Session {
     pub(crate) will: Option<Box<Will>>,
     /// Sorted by node; with the place in the node's list. Two are as large as a list of them would be without any.
     pub(crate) subscriptions: SmallVec<[(NodeId, u32); 2]>,
-    /// Shared subscriptions, few for most.
-    pub(crate) shared: Vec<SharedSubscription>,
+    /// Shared subscriptions, none for most.
+    pub(crate) shared: Box<[SharedSubscription]>,
     pub(crate) queue: Queue,
     /// The queue's next entry waits for the log.
     pub(crate) waits_for_log: bool,
@@ -44,6 +44,8 @@ pub(crate) struct Session {
     /// Entries before this place that come back from the log are dropped unless a subscription still matches them.
     pub(crate) recheck_before: u64,
 }
+
+const _: () = assert!(size_of::<Option<Session>>() <= 384, "a piece of 64 is as large as one of the allocator's sizes");
 
 /// A subscription of the form `$share/<group>/<filter>`.
 #[derive(Clone, Debug)]
@@ -113,6 +115,18 @@ impl Session {
     pub(crate) fn remove_subscription(&mut self, node: NodeId) -> Option<u32> {
         let at = self.subscriptions.binary_search_by_key(&node, |(node, _)| *node).ok()?;
         Some(self.subscriptions.remove(at).1)
+    }
+
+    pub(crate) fn add_shared(&mut self, subscription: SharedSubscription) {
+        self.shared = std::mem::take(&mut self.shared).into_iter().chain([subscription]).collect();
+    }
+
+    pub(crate) fn remove_shared(&mut self, filter: TopicFilter<'_>) -> Option<SharedSubscription> {
+        let at = self.shared.iter().position(|shared| shared.filter.as_filter() == filter)?;
+        let mut left = std::mem::take(&mut self.shared).into_vec();
+        let removed = left.swap_remove(at);
+        self.shared = left.into_boxed_slice();
+        Some(removed)
     }
 
     /// Whether it is in the group of a shared subscription.

@@ -45,7 +45,7 @@ impl Engine {
         } else if session.subscription_count() >= limit {
             return Err(ReasonCode::QuotaExceeded);
         } else {
-            session.shared.push(SharedSubscription { filter: filter.to_buf(), options });
+            session.add_shared(SharedSubscription { filter: filter.to_buf(), options });
             self.counters.subscriptions += 1;
             self.counters.shared_subscriptions += 1;
         }
@@ -61,10 +61,9 @@ impl Engine {
     /// A session leaves a group; whether it was in it.
     pub(crate) fn remove_shared(&mut self, now: Now, place: u32, filter: TopicFilter<'_>, waits: &mut Waits) -> bool {
         let Some(session) = self.sessions.get_mut(place) else { return false };
-        let Some(at) = session.shared.iter().position(|shared| shared.filter.as_filter() == filter) else {
+        if session.remove_shared(filter).is_none() {
             return false;
-        };
-        session.shared.swap_remove(at);
+        }
         let (session, durable) = (session.id, session.durable);
         if durable {
             waits.sequence = self.log.append(Record::Unsubscription { session, filter: filter.to_buf() });
