@@ -82,9 +82,12 @@ impl Timeline {
         {
             self.forget_silent();
         }
-        let hash_of = |client: &Box<Client>| self.hasher.hash_one(&client.session);
-        let entry = self.clients.entry(hash, |client| client.session == session, hash_of);
-        let client = entry.or_insert_with(|| Box::new(Client { session, entries: VecDeque::new() })).into_mut();
+        let same = self.clients.entry(
+            hash,
+            |client| client.session == session,
+            |client| self.hasher.hash_one(&client.session),
+        );
+        let client = same.or_insert_with(|| Box::new(Client { session, entries: VecDeque::new() })).into_mut();
         if client.entries.len() >= self.entries_max {
             client.entries.pop_front();
         }
