@@ -47,6 +47,7 @@ mod asking;
 mod authentication;
 mod budget;
 mod changes;
+mod client_keys;
 mod connect;
 mod connection;
 mod deliver;

@@ -1,9 +1,10 @@
 //! The sessions of a shard, found by place, by name and by number.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
 
 use hashbrown::HashTable;
 
+use crate::client_keys::BuildClientKeyHasher;
 use crate::id_map::BuildIdHasher;
 use crate::session::Session;
 use crate::session_key::{SessionId, SessionKey};
@@ -16,7 +17,7 @@ pub(crate) struct Sessions {
     by_key: HashTable<u32>,
     by_id: HashTable<u32>,
     /// Clients choose the keys: SipHash.
-    key_hasher: RandomState,
+    key_hasher: BuildClientKeyHasher,
     id_hasher: BuildIdHasher,
 }
 
@@ -26,7 +27,7 @@ impl Sessions {
             slab: Slab::new(),
             by_key: HashTable::new(),
             by_id: HashTable::new(),
-            key_hasher: RandomState::new(),
+            key_hasher: BuildClientKeyHasher::new(),
             id_hasher: BuildIdHasher::default(),
         }
     }

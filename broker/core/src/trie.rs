@@ -9,11 +9,12 @@
     reason = "node numbers come from this arena alone; each is checked where it is made"
 )]
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::{AbsentEntry, OccupiedEntry};
 
+use crate::client_keys::BuildClientKeyHasher;
 use crate::id_map::BuildIdHasher;
 use crate::slab::NONE;
 
@@ -373,7 +374,7 @@ fn edge_hash(node: NodeId, level: u32) -> u64 {
 #[derive(Default)]
 struct Levels {
     table: HashTable<Level>,
-    hasher: RandomState,
+    hasher: BuildClientKeyHasher,
     /// By number: the hash of its text, by which it is found when its number alone is known.
     hashes: Vec<u64>,
     free: Vec<u32>,
