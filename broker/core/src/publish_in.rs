@@ -269,8 +269,7 @@ impl Engine {
             self.acknowledge(now, publisher.id, answer, 0, 0);
         } else {
             let received_from = self.received_from(publisher, publish);
-            let sequence = received_from
-                .map_or(0, |(session, packet_id)| self.log.append(Record::Received { session, packet_id }));
+            let sequence = self.note_received(received_from);
             self.finish_acknowledged(now, publisher, publish, Accepted { sequence, token: 0, receivers: 1 });
         }
     }
@@ -290,8 +289,7 @@ impl Engine {
             // With a note in the log that it was received, what has to be acknowledged is in the log, too.
             Some(passage) if received_from.is_none() || matches!(passage, Passage::AtMostOnce) => {
                 let receivers = self.publish_through(now, publisher, publish, topic, known, passage);
-                let sequence = received_from
-                    .map_or(0, |(session, packet_id)| self.log.append(Record::Received { session, packet_id }));
+                let sequence = self.note_received(received_from);
                 Accepted { sequence, token: 0, receivers }
             }
             _ => {
@@ -311,6 +309,11 @@ impl Engine {
         Some((session.id, packet_id))
     }
 
+    /// Has the log know of it. Returns the record to wait for.
+    fn note_received(&mut self, received_from: Option<(SessionId, PacketId)>) -> u64 {
+        received_from.map_or(0, |(session, packet_id)| self.log.append(Record::Received { session, packet_id }))
+    }
+
     /// The message, for whoever keeps it.
     fn message_from(
         &self,
@@ -320,8 +323,7 @@ impl Engine {
         topic: TopicName<'_>,
         known: &CachedTopic,
     ) -> SharedMessage {
-        let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
-        Arc::new(message_of(now, publish, origin))
+        Arc::new(message_of(now, publish, self.origin_of(publisher, topic, known)))
     }
 
     /// The way of a message that nobody keeps. Returns the sessions of this shard that took it, and the other shards that may.
@@ -341,7 +343,7 @@ impl Engine {
         let receivers = self.pass(now, targets, (passage, publish.qos), &outgoing, message);
         self.fresh_scratch = scratch;
         if !targets.shards.is_empty() {
-            let origin = known.origin.get_or_init(|| self.origin_of(publisher.place, topic));
+            let origin = self.origin_of(publisher, topic, known);
             self.cross(now, &targets.shards, (origin, known.hash), publish);
         }
         receivers + targets.shards.len()
@@ -361,12 +363,15 @@ impl Engine {
         }
     }
 
-    fn origin_of(&self, place: u32, topic: TopicName<'_>) -> Arc<Origin> {
-        let (publisher, publisher_client_id) = match self.sessions.get(place) {
-            Some(session) => (session.key.identity.clone(), session.key.client_id.clone()),
-            None => (Identity::new(""), ClientId::new("")),
-        };
-        Arc::new(Origin { topic: topic.to_buf(), publisher, publisher_client_id })
+    /// What the messages of a client to a topic share, made for the first that needs it.
+    fn origin_of<'k>(&self, publisher: Publisher, topic: TopicName<'_>, known: &'k CachedTopic) -> &'k Arc<Origin> {
+        known.origin.get_or_init(|| {
+            let (publisher, publisher_client_id) = match self.sessions.get(publisher.place) {
+                Some(session) => (session.key.identity.clone(), session.key.client_id.clone()),
+                None => (Identity::new(""), ClientId::new("")),
+            };
+            Arc::new(Origin { topic: topic.to_buf(), publisher, publisher_client_id })
+        })
     }
 
     /// PUBREL: the packet id is free again. [MQTT-4.3.3-11]

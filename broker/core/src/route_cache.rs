@@ -77,10 +77,11 @@ const _: () =
 impl RouteCache {
     /// What is known of a topic, if it is still true.
     pub(crate) fn find(&mut self, hash: TopicHash, topic: &str, changes: &Changes) -> Option<&Rc<TopicRoute>> {
-        let ([first, second], base) = (self.places_of(hash), self.base);
-        let has = |set: &Set| set.0.iter().flatten().any(|known| known.is_of(hash, topic));
-        let place = if self.sets.get(first).is_some_and(|set| has(set) || !set.is_full()) { first } else { second };
-        let known = self.sets.get_mut(place)?.0.iter_mut().flatten().find(|known| known.is_of(hash, topic))?;
+        let is_it = |way: &Option<Known>| way.as_ref().is_some_and(|known| known.is_of(hash, topic));
+        let way_in = |place: usize| Some((place, self.sets.get(place)?.0.iter().position(is_it)?));
+        let (place, way) = self.places_of(hash).into_iter().find_map(way_in)?;
+        let base = self.base;
+        let known = self.sets.get_mut(place)?.0.get_mut(way)?.as_mut()?;
         let mut found_at = base + u64::from(known.found_at);
         let is_current = changes.is_current(topic, &mut found_at);
         if is_current {
